@@ -1,0 +1,79 @@
+"""What the controller gives the worker, and what comes back. The controller builds it, the worker parses it."""
+
+from collections.abc import Mapping
+from typing import Self
+
+from pydantic import model_validator
+
+from crds.reasons import Reason
+from crds.transcriptionjob import Format, Result, Source, Task, Value
+
+CONTAINER_NAME = "worker"
+TASK_ENV = "WORKER_TASK"
+POD_NAME_ENV = "WORKER_POD_NAME"
+POD_UID_ENV = "WORKER_POD_UID"
+TERMINATION_MESSAGE_PATH = "/dev/termination-log"
+TERMINATION_MESSAGE_BYTES = 4096
+
+
+class Target(Value):
+    """The resource that the worker reports to."""
+
+    namespace: str
+    name: str
+    uid: str
+    attempt: int
+
+
+class WorkerTask(Value):
+    """One transcription, whole; the value of WORKER_TASK as JSON.
+
+    `model` is a name or a path, never None: the controller has put the installation's default in place.
+    `callback_url` None means that nobody is told. `callback_id` is the webhook-id.
+    """
+
+    target: Target
+    source: Source
+    model: str
+    language: str | None = None
+    task: Task = "transcribe"
+    word_timestamps: bool = False
+    initial_prompt: str | None = None
+    formats: tuple[Format, ...]
+    result_prefix: str
+    callback_url: str | None = None
+    callback_id: str
+    metadata: Mapping[str, str] | None = None
+    progress_interval_seconds: float = 10.0
+
+
+class Fault(Value):
+    reason: Reason
+    message: str
+
+
+class Outcome(Value):
+    """The termination message: exactly one of result and failure, as JSON of at most 4096 bytes."""
+
+    result: Result | None = None
+    failure: Fault | None = None
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.result is None) == (self.failure is None):
+            raise ValueError("exactly one of result and failure is set")
+        return self
+
+
+def build_job_name(name: str, attempt: int) -> str:
+    """The Job of an attempt; its pods are named after it, which the admission policy relies on."""
+    return f"{name}-{attempt}"
+
+
+def build_result_prefix(namespace: str, name: str, uid: str, attempt: int) -> str:
+    """Where an attempt stores its files; the UID keeps a deleted and re-made id apart."""
+    return f"transcripts/{namespace}/{name}/{uid}/{attempt}/"
+
+
+def build_callback_id(uid: str, attempt: int) -> str:
+    return f"msg_{uid}_{attempt}"
