@@ -78,7 +78,7 @@ REASONS: dict[Reason, ReasonInfo] = {
         ExitCode.BAD_MEDIA,
     ),
     Reason.UNSUPPORTED_MEDIA: ReasonInfo(
-        "The file is no video or audio of a supported kind: convert it, for example to MP4 or MP3, and send a new request.",
+        "The file is no video or audio of a supported kind: convert it to MP4 or MP3 and send a new request.",
         False,
         ExitCode.BAD_MEDIA,
     ),
@@ -113,23 +113,37 @@ REASONS: dict[Reason, ReasonInfo] = {
     Reason.INTERNAL_ERROR: ReasonInfo(
         "The worker failed for a reason of its own: see its log, then retry.", True, ExitCode.INTERNAL
     ),
-    Reason.GPU_FAULT: ReasonInfo("The GPU failed: retry; drain the node if it happens again.", True, ExitCode.GPU_FAULT),
+    Reason.GPU_FAULT: ReasonInfo(
+        "The GPU failed: retry; drain the node if it happens again.", True, ExitCode.GPU_FAULT
+    ),
     Reason.GPU_OUT_OF_MEMORY: ReasonInfo(
         "The model does not fit into the GPU's memory: choose a smaller model or a larger GPU.",
         True,
         ExitCode.GPU_OUT_OF_MEMORY,
     ),
     Reason.OUT_OF_MEMORY: ReasonInfo("The worker ran out of memory: raise its memory limit, then retry.", True),
-    Reason.WORKER_TERMINATED: ReasonInfo("The worker was stopped from outside too often: retry.", True, ExitCode.TERMINATED),
+    Reason.WORKER_TERMINATED: ReasonInfo(
+        "The worker was stopped from outside too often: retry.", True, ExitCode.TERMINATED
+    ),
     Reason.WORKER_FAILED: ReasonInfo("The worker ended without a result: see its log, then retry.", True),
     Reason.NODE_REFUSED: ReasonInfo("The node refused the worker: check its GPUs, then retry.", True),
-    Reason.TOO_MANY_DISRUPTIONS: ReasonInfo("The worker was disrupted too often: retry when the cluster is calmer.", True),
+    Reason.TOO_MANY_DISRUPTIONS: ReasonInfo(
+        "The worker was disrupted too often: retry when the cluster is calmer.", True
+    ),
     Reason.RESULT_MISSING: ReasonInfo("The worker ended well but stored no result: retry.", True),
     Reason.STALE_HEARTBEAT: ReasonInfo("The worker stopped reporting: retry.", True),
-    Reason.QUEUE_DEADLINE_EXCEEDED: ReasonInfo("No place was found in time: add GPUs or raise the queue limit, then retry.", True),
-    Reason.RUN_DEADLINE_EXCEEDED: ReasonInfo("The run took longer than allowed: raise the run limit or cut the file.", True),
-    Reason.JOB_REFUSED: ReasonInfo("The cluster refused the Job: see the controller's log and the namespace's quotas, then retry.", True),
-    Reason.NAME_CONFLICT: ReasonInfo("Another object already has the Job's name: delete it or choose another id.", True),
+    Reason.QUEUE_DEADLINE_EXCEEDED: ReasonInfo(
+        "No place was found in time: add GPUs or raise the queue limit, then retry.", True
+    ),
+    Reason.RUN_DEADLINE_EXCEEDED: ReasonInfo(
+        "The run took longer than allowed: raise the run limit or cut the file.", True
+    ),
+    Reason.JOB_REFUSED: ReasonInfo(
+        "The cluster refused the Job: see the controller's log and the namespace's quotas, then retry.", True
+    ),
+    Reason.NAME_CONFLICT: ReasonInfo(
+        "Another object already has the Job's name: delete it or choose another id.", True
+    ),
     Reason.CANCELLED: ReasonInfo("Cancelled on request.", False),
 }
 

@@ -76,4 +76,5 @@ def build_result_prefix(namespace: str, name: str, uid: str, attempt: int) -> st
 
 
 def build_callback_id(uid: str, attempt: int) -> str:
+    """The webhook-id: the same on every try of one attempt's callback."""
     return f"msg_{uid}_{attempt}"
