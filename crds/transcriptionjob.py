@@ -29,6 +29,9 @@ SETTLED_LABEL = f"{GROUP}/settled"
 Whoever raises retries or redeliveries removes it in the same patch, and the resource is seen again at once.
 """
 
+REQUEST_ANNOTATION = f"{GROUP}/request"
+"""Digest of what was asked over REST: the same id with the same digest is the same transcription."""
+
 NAME_PATTERN = r"[a-z0-9]([-a-z0-9]{0,50}[a-z0-9])?"
 """An RFC 1123 label of at most 52 characters; use with re.fullmatch."""
 

@@ -1,0 +1,96 @@
+"""Reading request bodies: capped while they arrive, and strict about JSON. Used by the router and by receive."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from email.message import Message
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+
+from api.errors import Code, ProblemError
+from api.strict_json import JsonEncodingError, JsonSyntaxError, JsonValueError, parse_json
+from api.wiring import parts_of
+
+READ_SECONDS = 30.0
+THREAD_BYTES = 64 * 1024
+"""Larger bodies are parsed beside the event loop."""
+
+
+async def read_body(request: Request, limit_bytes: int) -> bytes:
+    """The whole body; a ProblemError when it is too large, too slow or packed."""
+    _check_headers(request, limit_bytes)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit_bytes:
+                    raise _too_large(limit_bytes)
+    except TimeoutError as error:
+        detail = "The body did not arrive in time: send it again."
+        raise ProblemError(408, Code.REQUEST_TIMEOUT, detail).and_close() from error
+    return bytes(body)
+
+
+async def parse_body(body: bytes) -> Any:
+    """The JSON value of a body; a ProblemError when it is not strict JSON."""
+    try:
+        return await asyncio.to_thread(parse_json, body) if len(body) > THREAD_BYTES else parse_json(body)
+    except JsonEncodingError as error:
+        raise ProblemError(415, Code.UNSUPPORTED_BODY, str(error)) from error
+    except JsonSyntaxError as error:
+        raise ProblemError(400, Code.INVALID_JSON, str(error)) from error
+    except JsonValueError as error:
+        raise ProblemError(422, Code.INVALID_JSON, str(error)) from error
+
+
+def check_json_type(request: Request) -> None:
+    """A ProblemError when a body is announced that is not application/json in UTF-8."""
+    if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
+        return
+    header = Message()
+    header["content-type"] = request.headers.get("content-type", "text/plain")
+    charset = header.get_content_charset("utf-8")
+    if header.get_content_type() != "application/json" or charset not in ("utf-8", "utf8", "us-ascii"):
+        raise ProblemError(415, Code.UNSUPPORTED_BODY, "Send JSON in UTF-8 with Content-Type: application/json.")
+
+
+class StrictRequest(Request):
+    async def body(self) -> bytes:
+        if not hasattr(self, "_body"):
+            self._body = await read_body(self, parts_of(self).settings.max_body_bytes)
+        return self._body
+
+    async def json(self) -> Any:
+        return await parse_body(await self.body())
+
+
+class StrictRoute(APIRoute):
+    """A route whose body goes through this module before FastAPI validates it."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_strictly(request: Request) -> Response:
+            if self.body_field is not None:
+                check_json_type(request)
+            return await handle(StrictRequest(request.scope, request.receive))
+
+        return handle_strictly
+
+
+def _check_headers(request: Request, limit_bytes: int) -> None:
+    announced = request.headers.get("content-length", "0")
+    if "transfer-encoding" in request.headers and "content-length" in request.headers:
+        detail = "Send either Content-Length or Transfer-Encoding, not both."
+        raise ProblemError(400, Code.BAD_REQUEST, detail).and_close()
+    if not announced.isdigit() or int(announced[:20]) > limit_bytes:
+        raise _too_large(limit_bytes)
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise ProblemError(415, Code.UNSUPPORTED_BODY, "Send the body without Content-Encoding.")
+
+
+def _too_large(limit_bytes: int) -> ProblemError:
+    detail = f"The body is larger than {limit_bytes} bytes: send a smaller one."
+    return ProblemError(413, Code.BODY_TOO_LARGE, detail).and_close()

@@ -1,0 +1,37 @@
+"""What Kubernetes and Prometheus ask. Wired by app."""
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from api.schemas import Health
+from api.wiring import Wired
+
+router = APIRouter()
+
+
+@router.get("/health", operation_id="getHealth", responses={503: {"model": Health}})
+async def get_health(parts: Wired, response: Response) -> Health:
+    """Liveness: whether this process does its work, whatever the systems around it do."""
+    if parts.store.is_following:
+        return Health(status="ok")
+    response.status_code = 503
+    return Health(status="stuck")
+
+
+@router.get("/ready", operation_id="getReady", responses={503: {"model": Health}})
+async def get_ready(parts: Wired, response: Response) -> Health:
+    """Readiness: whether all transcriptions have been listed once.
+
+    A lost watch or an S3 that is down does not end it: they would hit all replicas at once,
+    and requests that do not need them still get good answers.
+    """
+    if parts.store.is_synced:
+        return Health(status="ready")
+    response.status_code = 503
+    return Health(status="starting")
+
+
+@router.get("/metrics", operation_id="getMetrics", include_in_schema=False)
+async def get_metrics(parts: Wired) -> Response:
+    """Prometheus metrics."""
+    return Response(parts.metrics.render(), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,194 @@
+"""What requests and answers look like. Used by routes and the steps behind them; openapi.json is made of this."""
+
+import re
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+from crds.transcriptionjob import FORMATS, NAME_PATTERN, Format, State, Task
+
+TURBO_MODELS = frozenset({"turbo", "large-v3-turbo"})
+MEDIA_TYPE = (
+    r"^(?i:video|audio)/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
+    r"( ?; ?[A-Za-z0-9-]+=(\"[A-Za-z0-9 ,._+-]*\"|[A-Za-z0-9,._+-]+))*$"
+)
+
+Word = Literal["processing", "completed", "failed", "cancelled"]
+StageWord = Literal["queued", "starting", "downloading", "loading model", "transcribing", "saving", "delivering"]
+
+_CALLBACK = re.compile(r"https?://[!-~]+")
+
+
+def _check_callback_url(url: str) -> str:
+    if not _CALLBACK.fullmatch(url) or "\\" in url:
+        raise ValueError("callback_url must be an http or https URL in ASCII")
+    try:
+        parts = urlsplit(url)
+        usable = bool(parts.hostname) and parts.port != 0
+    except ValueError as error:
+        raise ValueError("callback_url has a broken host or port") from error
+    if not usable or "@" in parts.netloc:
+        raise ValueError("callback_url must name a host, without user name or password")
+    return url
+
+
+def _check_text(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("a NUL character is not allowed")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_check_text)]
+JobId = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$", examples=["8e3c1f0a-52c4-4b3e-9a57-0d6f2b9c7e11"])]
+CallbackUrl = Annotated[str, Field(max_length=1024), AfterValidator(_check_callback_url)]
+MetadataKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+MetadataValue = Annotated[Text, Field(max_length=128)]
+
+
+class Asked(BaseModel):
+    """A request body: unknown fields are refused, and nothing is converted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class GenerateUrlRequest(Asked):
+    """Both dialects: `content_type` or `filetype`."""
+
+    filename: str = Field(min_length=1, examples=["example.mp4"])
+    content_type: str | None = Field(None, max_length=255, pattern=MEDIA_TYPE, examples=["video/mp4"])
+    filetype: str | None = Field(None, max_length=255, pattern=MEDIA_TYPE)
+
+    @model_validator(mode="after")
+    def _one_type(self) -> Self:
+        if len({self.content_type, self.filetype} - {None}) != 1:
+            raise ValueError("send content_type (or filetype), such as video/mp4")
+        return self
+
+    @property
+    def media_type(self) -> str:
+        return self.content_type or self.filetype or ""
+
+
+class Options(Asked):
+    """How to transcribe; all optional."""
+
+    model: str | None = Field(None, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", examples=["large-v3"])
+    language: str | None = Field(None, pattern=r"^(auto|[a-z]{2,3})$", examples=["ko"])
+    task: Task = "transcribe"
+    word_timestamps: bool = False
+    formats: list[Format] = Field(list(FORMATS), min_length=1, max_length=len(FORMATS))
+    initial_prompt: Text | None = Field(None, max_length=896)
+    callback_url: CallbackUrl | None = None
+    metadata: dict[MetadataKey, MetadataValue] | None = Field(None, max_length=10)
+
+    @model_validator(mode="after")
+    def _model_can(self) -> Self:
+        if self.task == "translate" and self.model in TURBO_MODELS:
+            raise ValueError("turbo models cannot translate: choose large-v3, or task transcribe")
+        return self
+
+
+class RequestProcessRequest(Options):
+    video_url: str = Field(min_length=1, max_length=8192, examples=["https://bucket.s3.amazonaws.com/videos/a.mp4"])
+
+
+class ProcessVideoRequest(RequestProcessRequest):
+    job_id: JobId
+
+
+class CallbackPayload(Asked):
+    """What the worker posts when a transcription has ended."""
+
+    job_id: str
+    status: Word | None = None
+    result: dict[str, JsonValue] | None = None
+    error: dict[str, JsonValue] | None = None
+    metadata: dict[str, str] | None = None
+
+    @model_validator(mode="after")
+    def _result_or_error(self) -> Self:
+        if (self.result is None) == (self.error is None):
+            raise ValueError("send result (completed), or error (failed, cancelled)")
+        if self.word not in (("completed",) if self.error is None else ("failed", "cancelled")):
+            raise ValueError(
+                "status does not go with what is sent: completed has result, failed and cancelled have error"
+            )
+        return self
+
+    @property
+    def word(self) -> Word:
+        return self.status or ("completed" if self.error is None else "failed")
+
+
+class UploadTicket(BaseModel):
+    """Where to PUT the file, and what to call it afterwards; each under both dialects' names."""
+
+    upload_url: str
+    video_url: str
+    url: str
+    fileKey: str  # noqa: N815
+
+
+class Accepted(BaseModel):
+    job_id: str
+    status: Word
+    message: str
+    status_url: str
+
+
+class FailureDocument(BaseModel):
+    code: str
+    message: str
+    retryable: bool
+
+
+class StatusDocument(BaseModel):
+    """One transcription. Fields that are not known are left out."""
+
+    job_id: str
+    status: Word
+    progress: int = Field(ge=0, le=100)
+    state: State
+    stage: StageWord | None = None
+    message: str | None = None
+    audio_seconds_done: float | None = None
+    audio_seconds_total: float | None = None
+    eta_seconds: float | None = None
+    attempt: int
+    created_at: AwareDatetime
+    started_at: AwareDatetime | None = None
+    completed_at: AwareDatetime | None = None
+    error: FailureDocument | None = None
+
+
+class JobList(BaseModel):
+    jobs: list[StatusDocument]
+    next_token: str | None
+
+
+class Received(BaseModel):
+    status: Literal["received"] = "received"
+
+
+class Health(BaseModel):
+    status: Literal["ok", "ready", "starting", "stuck"]
+
+
+class Problem(BaseModel):
+    """RFC 9457; `code` is stable, `detail` and `message` are for people."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    message: str
+    job: StatusDocument | None = None
+    errors: list[dict[str, str]] | None = None
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that may answer with these."""
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": "Problem", "content": content} for status in statuses}

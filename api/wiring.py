@@ -1,0 +1,38 @@
+"""The parts of a running API, and how handlers get at them. Filled by app."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from api.doors import Store, Uploads
+from api.metrics import Metrics
+from api.settings import ApiSettings
+from api.sources import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    settings: ApiSettings
+    store: Store
+    uploads: Uploads
+    metrics: Metrics
+    storage: Storage
+    now: Callable[[], datetime]
+
+
+def build_storage(settings: ApiSettings) -> Storage:
+    """Where uploads live, as the settings say."""
+    endpoints = tuple(e for e in (settings.public_endpoint, settings.s3_endpoint) if e)
+    return Storage(settings.s3_bucket, settings.public_endpoint, endpoints)
+
+
+def parts_of(request: Request) -> Parts:
+    """The parts of the app that a request came to."""
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+Wired = Annotated[Parts, Depends(parts_of)]

@@ -1,0 +1,381 @@
+"""The journey of the front end, over fake doors."""
+
+import json
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from api_fakes import KEY, NOW, SECRET, VIDEO_URL, FakeStore, FakeUploads, a_result, a_row, some_settings
+from fastapi.testclient import TestClient
+
+from api.app import build_app
+from api.errors import JOB_NOT_FOUND_MESSAGE
+from crds.callback import sign
+from crds.transcriptionjob import State
+
+BASE = "/api/upload-video"
+PROBLEM = "application/problem+json"
+
+
+@pytest.mark.parametrize("field", ["content_type", "filetype"])
+def test_generate_url_answers_both_dialects(client: TestClient, uploads: FakeUploads, field: str) -> None:
+    answer = client.post(f"{BASE}/generate-url", json={"filename": "sample.mp4", field: "video/mp4"})
+    assert answer.status_code == 200
+    body = answer.json()
+    assert re.fullmatch(r"videos/anonymous/20250911_034548_[0-9a-f]{8}_sample\.mp4", body["fileKey"])
+    assert body["url"] == body["upload_url"]
+    assert body["video_url"] == f"http://s3.internal:9000/media/{body['fileKey']}"
+    assert uploads.signed == [(body["fileKey"], "video/mp4")]
+
+
+def test_video_url_of_generate_url_is_accepted_back_in_any_script(client: TestClient, uploads: FakeUploads) -> None:
+    made = client.post(f"{BASE}/generate-url", json={"filename": "회의 100%.mp4", "content_type": "video/mp4"}).json()
+    uploads.objects[made["fileKey"]] = b"video"
+    for url in (made["video_url"], made["video_url"] + "?X-Amz-Signature=secret"):
+        assert client.post(f"{BASE}/request-process", json={"video_url": url}).status_code == 202
+
+
+def test_request_process_starts_a_transcription_under_a_new_id(client: TestClient, store: FakeStore) -> None:
+    answer = client.post(f"{BASE}/request-process", json={"video_url": VIDEO_URL + "?X-Amz-Signature=secret"})
+    job_id = answer.json()["job_id"]
+    assert answer.status_code == 202
+    assert answer.json()["status"] == "processing"
+    assert answer.headers["location"] == f"{BASE}/status/{job_id}"
+    assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", job_id)
+    source = store.specs[job_id].source
+    assert (source.bucket, source.key) == ("media", KEY)
+    assert source.etag == '"421b47ffd946ca083b65cd668c6b17e6"'
+
+
+def test_process_video_answers_the_journey_body(client: TestClient) -> None:
+    answer = client.post(f"{BASE}/process-video", json={"job_id": "123456", "video_url": VIDEO_URL})
+    assert answer.status_code == 202
+    assert answer.json() == {
+        "job_id": "123456",
+        "status": "processing",
+        "message": "비디오 처리가 시작되었습니다",
+        "status_url": f"{BASE}/status/123456",
+    }
+
+
+def test_options_reach_the_resource(client: TestClient, store: FakeStore) -> None:
+    asked = {
+        "job_id": "a",
+        "video_url": VIDEO_URL,
+        "model": "large-v3",
+        "language": "ko",
+        "task": "translate",
+        "word_timestamps": True,
+        "formats": ["vtt", "json"],
+        "initial_prompt": "이름",
+        "callback_url": "https://example.com/hook",
+        "metadata": {"order": "7"},
+    }
+    assert client.post(f"{BASE}/process-video", json=asked).status_code == 202
+    assert store.specs["a"].to_manifest() | {"source": None} == {
+        "source": None,
+        "model": "large-v3",
+        "language": "ko",
+        "task": "translate",
+        "wordTimestamps": True,
+        "formats": ["json", "vtt"],
+        "initialPrompt": "이름",
+        "callback": {"url": "https://example.com/hook"},
+        "metadata": {"order": "7"},
+        "engine": "auto",
+        "resources": {"gpu": 1, "gpuResource": "nvidia.com/gpu"},
+        "tenant": "anonymous",
+        "limits": {"attempts": 3, "queueSeconds": 86400, "runSeconds": 43200},
+        "deleteOutputs": False,
+        "suspend": False,
+        "cancel": False,
+        "retries": 0,
+        "redeliveries": 0,
+    }
+
+
+def test_the_same_request_is_the_same_job_even_when_the_upload_is_gone(
+    client: TestClient, store: FakeStore, uploads: FakeUploads
+) -> None:
+    first = client.post(f"{BASE}/process-video", json={"job_id": "a", "video_url": VIDEO_URL})
+    uploads.objects.clear()
+    again = client.post(
+        f"{BASE}/process-video", json={"job_id": "a", "video_url": f"s3://media/{KEY}", "task": "transcribe"}
+    )
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert again.json() == first.json()
+    assert len(store.list()) == 1
+
+
+def test_the_same_id_with_another_wish_is_a_conflict(client: TestClient, uploads: FakeUploads) -> None:
+    client.post(f"{BASE}/process-video", json={"job_id": "a", "video_url": VIDEO_URL})
+    uploads.objects["videos/other.mp4"] = b"video"
+    for wish in ({"video_url": VIDEO_URL, "language": "ko"}, {"video_url": "s3://media/videos/other.mp4"}):
+        answer = client.post(f"{BASE}/process-video", json={"job_id": "a", **wish})
+        assert (answer.status_code, answer.json()["code"]) == (409, "job_conflict")
+
+
+def test_a_request_that_loses_a_race_finds_the_winner(client: TestClient, store: FakeStore, monkeypatch: Any) -> None:
+    client.post(f"{BASE}/process-video", json={"job_id": "a", "video_url": VIDEO_URL})
+
+    async def miss(_: str) -> None: ...
+
+    monkeypatch.setattr(store, "get", miss)
+    assert client.post(f"{BASE}/process-video", json={"job_id": "a", "video_url": VIDEO_URL}).status_code == 202
+    other = client.post(f"{BASE}/process-video", json={"job_id": "a", "video_url": VIDEO_URL, "language": "ko"})
+    assert other.status_code == 409
+
+
+def test_case_86_a_job_that_is_being_deleted_is_neither_seen_nor_revived(client: TestClient, store: FakeStore) -> None:
+    client.post(f"{BASE}/process-video", json={"job_id": "a", "video_url": VIDEO_URL})
+    row = store.rows.get("a")
+    assert row is not None
+    store.rows.see(replace(row, is_deleting=True))
+    assert client.post(f"{BASE}/process-video", json={"job_id": "a", "video_url": VIDEO_URL}).status_code == 409
+    assert client.get(f"{BASE}/status/a").status_code == 404
+    assert client.get(f"{BASE}/jobs").json() == {"jobs": [], "next_token": None}
+
+
+def test_case_47_a_request_before_the_upload_is_refused(client: TestClient, uploads: FakeUploads) -> None:
+    uploads.objects.clear()
+    answer = client.post(f"{BASE}/request-process", json={"video_url": VIDEO_URL})
+    assert (answer.status_code, answer.json()["code"]) == (404, "object_not_found")
+
+
+@pytest.mark.parametrize("size", [0, 11])
+def test_case_70_an_empty_or_too_large_upload_is_refused(store: FakeStore, uploads: FakeUploads, size: int) -> None:
+    uploads.objects[KEY] = b"x" * size
+    with TestClient(build_app(some_settings(max_upload_bytes=10), store, uploads)) as client:
+        answer = client.post(f"{BASE}/request-process", json={"video_url": VIDEO_URL})
+    assert (answer.status_code, answer.json()["code"]) == (422, "object_size")
+
+
+def test_status_is_processing_with_zero_at_the_start(client: TestClient) -> None:
+    client.post(f"{BASE}/process-video", json={"job_id": "a", "video_url": VIDEO_URL})
+    body = client.get(f"{BASE}/status/a").json()
+    assert body["created_at"].endswith("Z")
+    del body["created_at"]
+    assert body == {
+        "job_id": "a", "status": "processing", "progress": 0, "state": "Pending", "stage": "queued", "attempt": 0
+    }  # fmt: skip
+
+
+def test_status_tells_how_far_it_is(client: TestClient, store: FakeStore) -> None:
+    progress = {
+        "podUID": "p",
+        "attempt": 1,
+        "percent": 40,
+        "stage": "LoadingModel",
+        "processedSeconds": 12.5,
+        "totalSeconds": 31,
+        "etaSeconds": 9,
+    }
+    started = "2025-09-11T03:45:50Z"
+    store.rows.see(a_row("a", status={"state": "Running", "attempt": 1, "startTime": started, "progress": progress}))
+    body = client.get(f"{BASE}/status/a").json()
+    assert body["status"] == "processing"
+    assert (body["progress"], body["stage"]) == (40, "loading model")
+    assert (body["audio_seconds_done"], body["audio_seconds_total"], body["eta_seconds"]) == (12.5, 31, 9)
+    assert body["started_at"] == started
+
+
+def test_status_names_the_failure(client: TestClient, store: FakeStore) -> None:
+    failure = {"reason": "NoAudio", "message": "The file has no audio track.", "retryable": False}
+    store.rows.see(a_row("a", status={"state": "Failed", "attempt": 1, "failure": failure}))
+    body = client.get(f"{BASE}/status/a").json()
+    assert body["status"] == "failed"
+    assert body["error"] == {"code": "NoAudio", "message": "The file has no audio track.", "retryable": False}
+
+
+def test_jobs_are_listed_newest_first(client: TestClient, store: FakeStore) -> None:
+    for version, name in enumerate(["old", "new"], start=1):
+        store.rows.see(a_row(name, version, {"state": "Succeeded"}))
+    body = client.get(f"{BASE}/jobs").json()
+    assert [job["job_id"] for job in body["jobs"]] == ["new", "old"]
+    assert body["jobs"][0]["status"] == "completed"
+    assert body["next_token"] is None
+
+
+def test_result_streams_the_stored_json(client: TestClient, store: FakeStore, uploads: FakeUploads) -> None:
+    result = a_result()
+    uploads.objects[result["key"]] = stored = '{"text":" 안녕","segments":[],"language":"ko"}'.encode()
+    store.rows.see(a_row("a", status={"state": "Succeeded", "result": result}))
+    answer = client.get(f"{BASE}/result/a")
+    assert answer.status_code == 200
+    assert answer.content == stored
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["content-length"] == str(len(stored))
+
+
+def test_result_is_a_conflict_with_the_status_while_there_is_none(client: TestClient, store: FakeStore) -> None:
+    store.rows.see(a_row("a", status={"state": "Running"}))
+    answer = client.get(f"{BASE}/result/a")
+    assert answer.status_code == 409
+    assert answer.json()["code"] == "result_not_ready"
+    assert answer.json()["job"]["status"] == "processing"
+
+
+def test_result_is_gone_when_the_file_was_deleted(client: TestClient, store: FakeStore) -> None:
+    store.rows.see(a_row("a", status={"state": "Succeeded", "result": a_result()}))
+    assert client.get(f"{BASE}/result/a").status_code == 410
+
+
+def test_cancel_is_asked_once_and_is_a_conflict_at_the_end(client: TestClient, store: FakeStore) -> None:
+    store.rows.see(a_row("a", status={"state": "Running"}))
+    for _ in range(2):
+        answer = client.post(f"{BASE}/jobs/a/cancel")
+        assert (answer.status_code, answer.json()["status"]) == (202, "processing")
+    row = store.rows.get("a")
+    assert row is not None
+    assert row.cancel
+    store.rows.see(replace(row, state=State.CANCELLED))
+    answer = client.post(f"{BASE}/jobs/a/cancel")
+    assert (answer.status_code, answer.json()["job"]["status"]) == (409, "cancelled")
+
+
+@pytest.mark.parametrize("path", ["status/nobody", "result/nobody", "status/Not%20an%20id", "status/a%00"])
+def test_an_unknown_id_gets_the_korean_message(client: TestClient, path: str) -> None:
+    answer = client.get(f"{BASE}/{path}")
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == PROBLEM
+    assert (
+        answer.json()["message"] == answer.json()["detail"] == JOB_NOT_FOUND_MESSAGE == "해당 작업을 찾을 수 없습니다"
+    )
+
+
+COMPLETED = {"job_id": "a", "result": {"text": "hello", "segments": [], "language": "en"}}
+FAILED = {"job_id": "a", "status": "failed", "error": {"code": "NoAudio", "message": "No audio.", "retryable": False}}
+
+
+@pytest.mark.parametrize("payload", [COMPLETED, FAILED])
+def test_a_callback_is_kept_once(client: TestClient, store: FakeStore, uploads: FakeUploads, payload: Any) -> None:
+    store.rows.see(a_row("a"))
+    for _ in range(2):
+        answer = client.post(f"{BASE}/result", json=payload)
+        assert (answer.status_code, answer.json()) == (200, {"status": "received"})
+    kept = json.loads(uploads.objects["callbacks/transcription/a/uid-of-a.json"])
+    assert kept == {"status": "completed"} | payload
+
+
+def test_case_129_another_callback_of_the_same_job_is_a_conflict(
+    client: TestClient, store: FakeStore, uploads: FakeUploads
+) -> None:
+    store.rows.see(a_row("a"))
+    client.post(f"{BASE}/result", json=COMPLETED)
+    answer = client.post(f"{BASE}/result", json=FAILED)
+    assert (answer.status_code, answer.json()["code"]) == (409, "result_conflict")
+    assert b"hello" in uploads.objects["callbacks/transcription/a/uid-of-a.json"]
+
+
+def test_case_128_a_callback_of_an_unknown_job_stores_nothing(client: TestClient, uploads: FakeUploads) -> None:
+    answer = client.post(f"{BASE}/result", json=COMPLETED)
+    assert answer.json()["message"] == JOB_NOT_FOUND_MESSAGE
+    assert list(uploads.objects) == [KEY]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"job_id": "a"},
+        {"job_id": "a", "result": {}, "error": {}},
+        {"job_id": "a", "result": None},
+        {"job_id": "a", "result": "text"},
+        {"job_id": "a", "result": []},
+        {"job_id": "a", "status": "failed", "result": {}},
+        {"job_id": "a", "status": "completed", "error": {}},
+        {"job_id": "a", "status": "processing", "result": {}},
+        {"job_id": "a", "result": {}, "owner": "me"},
+        [],
+    ],
+)
+def test_a_callback_that_makes_no_sense_is_refused(client: TestClient, store: FakeStore, payload: Any) -> None:
+    store.rows.see(a_row("a"))
+    assert client.post(f"{BASE}/result", json=payload).status_code == 422
+
+
+def test_case_119_a_callback_needs_a_signature_when_a_secret_is_set(store: FakeStore, uploads: FakeUploads) -> None:
+    store.rows.see(a_row("a"))
+    app = build_app(some_settings(callback_secret=SECRET), store, uploads, lambda: NOW)
+    body = json.dumps(COMPLETED).encode()
+    headers = {"content-type": "application/json"}
+    good = headers | sign(SECRET, "msg_1", NOW, body)
+    with TestClient(app) as client:
+        assert client.post(f"{BASE}/result", content=body, headers=headers).status_code == 401
+        assert client.post(f"{BASE}/result", content=body + b" ", headers=good).status_code == 401
+        assert client.post(f"{BASE}/result", content=body, headers=good).status_code == 200
+
+
+def test_a_callback_over_the_cap_is_refused(store: FakeStore, uploads: FakeUploads) -> None:
+    store.rows.see(a_row("a"))
+    with TestClient(build_app(some_settings(max_result_bytes=10), store, uploads)) as client:
+        assert client.post(f"{BASE}/result", json=COMPLETED).status_code == 413
+
+
+def test_a_dependency_that_is_down_is_503_with_retry_after(
+    client: TestClient, store: FakeStore, uploads: FakeUploads
+) -> None:
+    uploads.is_down = True
+    answer = client.post(f"{BASE}/request-process", json={"video_url": VIDEO_URL})
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+    store.is_down = True
+    assert client.get(f"{BASE}/status/a").status_code == 503
+    assert client.get("/health").json() == {"status": "ok"}
+
+
+def test_readiness_waits_for_the_first_list(client: TestClient, store: FakeStore) -> None:
+    assert client.get("/ready").json() == {"status": "ready"}
+    store.is_synced = False
+    assert client.get("/ready").status_code == 503
+
+
+def test_liveness_ends_when_the_cache_is_no_longer_kept_up(client: TestClient, store: FakeStore) -> None:
+    store.is_following = False
+    assert client.get("/health").status_code == 503
+
+
+def test_metrics_name_routes_and_no_ids(uploads: FakeUploads) -> None:
+    with TestClient(build_app(some_settings(), FakeStore(a_row("some-id")), uploads)) as client:
+        client.get(f"{BASE}/status/some-id")
+        client.get("/nowhere/some-id")
+        text = client.get("/metrics").text
+    assert 'route="/api/upload-video/status/{job_id}",status="200"} 1.0' in text
+    assert 'route="unmatched",status="404"} 1.0' in text
+    assert "transcription_api_cache_age_seconds 1.5" in text
+    assert "some-id" not in text
+
+
+def test_openapi_is_published_and_names_every_operation(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    assert document["openapi"].startswith("3.1")
+    operations = {o["operationId"] for path in document["paths"].values() for o in path.values()}
+    assert operations >= {
+        "generateUrl",
+        "requestProcess",
+        "processVideo",
+        "getStatus",
+        "listJobs",
+        "cancelJob",
+        "getResult",
+    }
+    assert "Problem" in document["components"]["schemas"]
+    assert client.get("/docs").status_code == 404
+
+
+def test_browsers_may_read_location(client: TestClient) -> None:
+    answer = client.post(
+        f"{BASE}/process-video",
+        json={"job_id": "a", "video_url": VIDEO_URL},
+        headers={"origin": "https://front.example"},
+    )
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert "Location" in answer.headers["access-control-expose-headers"]
+
+
+def test_case_33_other_origins_get_no_cors_header(store: FakeStore, uploads: FakeUploads) -> None:
+    app = build_app(some_settings(cors_origins="https://a.example, https://b.example"), store, uploads)
+    with TestClient(app) as client:
+        given = client.get(f"{BASE}/jobs", headers={"origin": "https://b.example"}).headers
+        refused = client.get(f"{BASE}/jobs", headers={"origin": "https://c.example"}).headers
+    assert given["access-control-allow-origin"] == "https://b.example"
+    assert "access-control-allow-origin" not in refused
