@@ -1,0 +1,1 @@
+"""TranscriptionJob in, Job and status out."""

@@ -1,0 +1,61 @@
+"""python -m controller: reads the settings, connects, runs Kopf until SIGTERM."""
+
+import asyncio
+import logging
+import sys
+from datetime import UTC, datetime
+
+import kopf
+from prometheus_client import start_http_server
+from pydantic import ValidationError
+
+from controller.cluster import Cluster
+from controller.handlers import build_kopf_settings, build_registry
+from controller.log import set_up_logging
+from controller.loop import Loop
+from controller.metrics import Metrics
+from controller.outbox import Outbox
+from controller.results import Results
+from controller.settings import ControllerSettings
+
+logger = logging.getLogger("controller")
+
+
+def main() -> None:
+    """Run; the exit code is 2 for bad settings."""
+    try:
+        settings = ControllerSettings()
+    except ValidationError as error:
+        sys.exit(f"bad settings: {error}")
+    set_up_logging(settings.log_level)
+    logger.info("started", extra={"settings": settings.model_dump(mode="json")})
+    asyncio.run(run(settings))
+    logger.info("stopped")
+
+
+async def run(settings: ControllerSettings) -> None:
+    """The whole controller, wired."""
+    metrics = Metrics.build()
+    server, _ = start_http_server(settings.metrics_port, registry=metrics.registry)
+    cluster = await Cluster.connect(settings.namespace, metrics.count_call)
+    outbox = Outbox(settings, Results.connect(settings), _read_clock)
+    loop = Loop(settings, cluster, outbox, metrics, _read_clock)
+    try:
+        await kopf.operator(
+            registry=build_registry(loop, cluster, metrics),
+            settings=build_kopf_settings(),
+            namespaces=[settings.namespace],
+            liveness_endpoint=f"http://0.0.0.0:{settings.health_port}/healthz",
+        )
+    finally:
+        await outbox.close()
+        await cluster.close()
+        server.shutdown()
+
+
+def _read_clock() -> datetime:
+    return datetime.now(UTC)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""The Kopf shell: watch events become a cached copy and a key on the queue. Registered by __main__.
+
+Nothing of Kopf writes: no finalizers, no annotations, no events.
+"""
+
+import asyncio
+import logging
+from datetime import timedelta
+from typing import Any
+
+import kopf
+from pydantic import ValidationError
+
+from controller.cluster import Cluster
+from controller.errors import MissingError, TransientError
+from controller.loop import Loop
+from controller.metrics import Metrics
+from controller.views import JobView, parse_transcription_name
+from crds.transcriptionjob import GROUP, MANAGED_BY, MANAGED_BY_LABEL, PLURAL, SETTLED_LABEL, VERSION, Transcription
+
+STUCK_AFTER = timedelta(minutes=2)
+DELETED = "DELETED"
+READY_PAUSE_SECONDS = 2
+
+logger = logging.getLogger(__name__)
+
+
+def build_registry(loop: Loop, cluster: Cluster, metrics: Metrics) -> kopf.OperatorRegistry:
+    """Every handler, on a registry of its own."""
+    registry = kopf.OperatorRegistry()
+    runners: list[asyncio.Task[None]] = []
+
+    @kopf.on.login(registry=registry)
+    async def log_in(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+    @kopf.on.startup(registry=registry)
+    async def start(**_: Any) -> None:
+        await wait_until_served(cluster)
+        runners.append(asyncio.create_task(loop.run(), name="loop"))
+
+    @kopf.on.cleanup(registry=registry)
+    async def stop(**_: Any) -> None:
+        for runner in runners:
+            runner.cancel()
+        await asyncio.gather(*runners, return_exceptions=True)
+
+    @kopf.on.probe(registry=registry)
+    async def queue_age(**_: Any) -> dict[str, float]:
+        return check_health(loop, runners)
+
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
+    async def see_transcription(event: kopf.RawEvent, **_: Any) -> None:
+        metrics.watch_events.labels(PLURAL, str(event["type"])).inc()
+        take_transcription(loop, event)
+
+    @kopf.on.event("batch", "v1", "jobs", registry=registry)
+    async def see_job(event: kopf.RawEvent, **_: Any) -> None:
+        metrics.watch_events.labels("jobs", str(event["type"])).inc()
+        take_job(loop, event)
+
+    return registry
+
+
+async def wait_until_served(cluster: Cluster) -> None:
+    """Kopf looks for its kinds once, at the start: they must be there."""
+    while True:
+        try:
+            return await cluster.check_served()
+        except (MissingError, TransientError) as error:
+            logger.warning("the resource is not served yet", extra={"error": str(error)})
+        await asyncio.sleep(READY_PAUSE_SECONDS)
+
+
+def take_transcription(loop: Loop, event: kopf.RawEvent) -> None:
+    """Keep what was seen; a transcription that left the watch is deleted or settled."""
+    try:
+        transcription = Transcription.parse(event["object"])
+    except (ValidationError, ValueError, KeyError) as error:
+        meta = event["object"]["metadata"]
+        name = f"{meta.get('namespace')}/{meta.get('name')}"
+        logger.error("unreadable transcription", extra={"transcription": name, "error": str(error)})  # noqa: TRY400
+        return
+    if event["type"] == DELETED:
+        loop.cache.drop(transcription.name, transcription.uid)
+        loop.queue.add(transcription.name)
+    elif loop.cache.put(transcription):
+        loop.queue.add(transcription.name)
+
+
+def take_job(loop: Loop, event: kopf.RawEvent) -> None:
+    """Keep what was seen of a Job and look at its transcription."""
+    job, name = JobView.parse(event["object"]), parse_transcription_name(event["object"])
+    if event["type"] == DELETED:
+        loop.cache.drop_job(job.name, job.uid)
+    elif not loop.cache.put_job(job):
+        return
+    if name is not None:
+        loop.queue.add(name)
+
+
+def check_health(loop: Loop, runners: list[asyncio.Task[None]]) -> dict[str, float]:
+    """How old the queue is; kopf.PermanentError, which fails the probe, when nothing moves."""
+    age = loop.queue.oldest_age
+    if age > STUCK_AFTER or any(runner.done() for runner in runners):
+        raise kopf.PermanentError("the queue does not move")
+    return {"oldestSeconds": age.total_seconds()}
+
+
+def build_kopf_settings() -> kopf.OperatorSettings:
+    """Kopf as a watcher and nothing else."""
+    settings = kopf.OperatorSettings()
+    settings.scanning.disabled = True
+    settings.posting.enabled = False
+    settings.peering.standalone = True
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 10
+    settings.networking.enforce_retry_after = True
+    settings.watching.server_timeout = 600
+    settings.watching.client_timeout = 660
+    settings.watching.connect_timeout = 10
+    settings.watching.reconnect_backoff = 1.0
+    settings.watching.inactivity_timeout = 70
+    settings.watching.chunk_size = 500
+    settings.watching.label_selectors[GROUP, VERSION, PLURAL] = f"!{SETTLED_LABEL}"
+    settings.watching.label_selectors["batch", "v1", "jobs"] = f"{MANAGED_BY_LABEL}={MANAGED_BY},!{SETTLED_LABEL}"
+    settings.execution.max_workers = 4
+    settings.persistence.finalizer = f"{GROUP}/controller"
+    settings.process.ultimate_exiting_timeout = 25
+    return settings

@@ -1,0 +1,213 @@
+"""The batch Job of one attempt, built from the transcription and the settings. Pure; called by the loop."""
+
+from copy import deepcopy
+from typing import Any
+
+from controller.settings import ControllerSettings, WorkerPod
+from crds.reasons import PERMANENT_EXIT_CODES
+from crds.transcriptionjob import (
+    API_VERSION,
+    ATTEMPT_LABEL,
+    KIND,
+    MANAGED_BY,
+    MANAGED_BY_LABEL,
+    NAME_LABEL,
+    TENANT_LABEL,
+    UID_LABEL,
+    Transcription,
+)
+from crds.worker import (
+    CONTAINER_NAME,
+    POD_NAME_ENV,
+    POD_UID_ENV,
+    TASK_ENV,
+    Target,
+    WorkerTask,
+    build_callback_id,
+    build_job_name,
+    build_result_prefix,
+)
+
+USER = 65532
+BACKOFF_LIMIT = 6
+GRACE_SECONDS = 15
+SCRATCH_LIMIT = "20Gi"
+TOKEN_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105  # a folder
+TOKEN_SECONDS = 3607  # the kubelet renews it; an odd value is never taken for the default
+
+
+def build_job(transcription: Transcription, attempt: int, settings: ControllerSettings) -> dict[str, Any]:
+    """The manifest of the attempt's Job."""
+    labels = _build_labels(transcription, attempt)
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": build_job_name(transcription.name, attempt),
+            "namespace": transcription.namespace,
+            "labels": labels,
+            "ownerReferences": [_build_owner(transcription)],
+        },
+        "spec": {
+            "backoffLimit": BACKOFF_LIMIT,
+            "completions": 1,
+            "parallelism": 1,
+            "podReplacementPolicy": "Failed",
+            "podFailurePolicy": _build_failure_policy(),
+            "template": {
+                "metadata": {
+                    "labels": settings.worker_pod.labels | labels,
+                    "annotations": dict(settings.worker_pod.annotations),
+                },
+                "spec": _build_pod(transcription, attempt, settings),
+            },
+        },
+    }
+
+
+def build_task(transcription: Transcription, attempt: int, settings: ControllerSettings) -> WorkerTask:
+    """What the worker is told."""
+    t, spec = transcription, transcription.spec
+    return WorkerTask(
+        target=Target(namespace=t.namespace, name=t.name, uid=t.uid, attempt=attempt),
+        source=spec.source,
+        model=spec.model or settings.default_model,
+        language=None if spec.language == "auto" else spec.language,
+        task=spec.task,
+        word_timestamps=spec.word_timestamps,
+        initial_prompt=spec.initial_prompt,
+        formats=spec.formats,
+        result_prefix=build_result_prefix(t.namespace, t.name, t.uid, attempt),
+        callback_url=spec.callback.url if spec.callback else settings.callback_url,
+        callback_id=build_callback_id(t.uid, attempt),
+        metadata=spec.metadata,
+        progress_interval_seconds=settings.progress_interval_seconds,
+    )
+
+
+def _build_labels(transcription: Transcription, attempt: int) -> dict[str, str]:
+    return {
+        "app.kubernetes.io/name": "transcription-worker",
+        "app.kubernetes.io/component": "worker",
+        MANAGED_BY_LABEL: MANAGED_BY,
+        NAME_LABEL: transcription.name,
+        UID_LABEL: transcription.uid,
+        ATTEMPT_LABEL: str(attempt),
+        TENANT_LABEL: transcription.spec.tenant,
+    }
+
+
+def _build_owner(transcription: Transcription) -> dict[str, Any]:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "name": transcription.name,
+        "uid": transcription.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def _build_failure_policy() -> dict[str, Any]:
+    permanent = {"containerName": CONTAINER_NAME, "operator": "In", "values": list(PERMANENT_EXIT_CODES)}
+    disrupted = [{"type": "DisruptionTarget", "status": "True"}]
+    return {
+        "rules": [
+            {"action": "FailJob", "onExitCodes": permanent},
+            {"action": "Ignore", "onPodConditions": disrupted},
+        ]
+    }
+
+
+def _build_pod(transcription: Transcription, attempt: int, settings: ControllerSettings) -> dict[str, Any]:
+    pod = settings.worker_pod
+    spec: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "activeDeadlineSeconds": transcription.spec.limits.run_seconds,
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "serviceAccountName": settings.worker_service_account,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_build_container(transcription, attempt, settings)],
+        "volumes": [
+            {"name": "scratch", "emptyDir": {"sizeLimit": SCRATCH_LIMIT}},
+            {"name": "token", "projected": {"sources": _build_token_sources()}},
+            *deepcopy(pod.volumes),
+        ],
+    }
+    return spec | _build_placement(pod, transcription.spec.priority)
+
+
+def _build_placement(pod: WorkerPod, priority: str | None) -> dict[str, Any]:
+    """Where the pod may run; what is empty is left out."""
+    placement: dict[str, Any] = {
+        "imagePullSecrets": list(deepcopy(pod.image_pull_secrets)),
+        "nodeSelector": dict(pod.node_selector),
+        "tolerations": list(deepcopy(pod.tolerations)),
+        "affinity": deepcopy(pod.affinity),
+        "runtimeClassName": pod.runtime_class_name,
+        "priorityClassName": priority or pod.priority_class_name,
+    }
+    return {key: value for key, value in placement.items() if value}
+
+
+def _build_container(transcription: Transcription, attempt: int, settings: ControllerSettings) -> dict[str, Any]:
+    container: dict[str, Any] = {
+        "name": CONTAINER_NAME,
+        "image": settings.worker_image,
+        "imagePullPolicy": settings.worker_image_pull_policy,
+        "env": _build_env(build_task(transcription, attempt, settings), settings),
+        "resources": _build_resources(transcription, settings.worker_pod),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [
+            {"name": "scratch", "mountPath": "/tmp"},  # noqa: S108  # the pod's own
+            {"name": "token", "mountPath": TOKEN_FOLDER, "readOnly": True},
+            *deepcopy(settings.worker_pod.volume_mounts),
+        ],
+    }
+    if settings.worker_s3_secret:
+        container["envFrom"] = [{"secretRef": {"name": settings.worker_s3_secret}}]
+    return container
+
+
+def _build_env(task: WorkerTask, settings: ControllerSettings) -> list[dict[str, Any]]:
+    env: list[dict[str, Any]] = [
+        {"name": TASK_ENV, "value": task.model_dump_json(by_alias=True, exclude_none=True)},
+        {"name": POD_NAME_ENV, "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        {"name": POD_UID_ENV, "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
+        {"name": "WORKER_S3_REGION", "value": settings.s3_region},
+        {"name": "WORKER_S3_PATH_STYLE", "value": str(settings.s3_path_style).lower()},
+        {"name": "WORKER_LOG_LEVEL", "value": settings.log_level},
+    ]
+    if settings.s3_endpoint:
+        env.append({"name": "WORKER_S3_ENDPOINT", "value": settings.s3_endpoint})
+    if settings.callback_secret_name:
+        key = {"name": settings.callback_secret_name, "key": "secret"}
+        env.append({"name": "WORKER_CALLBACK_SECRET", "valueFrom": {"secretKeyRef": key}})
+    return env + list(deepcopy(settings.worker_pod.env))
+
+
+def _build_resources(transcription: Transcription, pod: WorkerPod) -> dict[str, Any]:
+    wanted, limits = transcription.spec.resources, dict(pod.resources.limits)
+    if wanted.gpu > 0:
+        limits[wanted.gpu_resource] = wanted.gpu
+    return {"requests": dict(pod.resources.requests), "limits": limits}
+
+
+def _build_token_sources() -> list[dict[str, Any]]:
+    return [
+        {"serviceAccountToken": {"path": "token", "expirationSeconds": TOKEN_SECONDS}},
+        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+        {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}},
+    ]

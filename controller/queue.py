@@ -1,0 +1,103 @@
+"""The one queue: keys that wait for a worker, each once, and one heap of deadlines. Filled by handlers and the loop."""
+
+import asyncio
+import heapq
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+FIRST_BACKOFF = timedelta(milliseconds=200)
+LONGEST_BACKOFF = timedelta(minutes=2)
+LONGEST_SLEEP = timedelta(hours=1)
+
+
+class KeyQueue:
+    """Keys in the order they came. A key that is added while it is worked on comes again afterwards."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._ready: asyncio.Queue[str] = asyncio.Queue()
+        self._waiting: dict[str, datetime] = {}
+        self._active: set[str] = set()
+        self._again: set[str] = set()
+        self._failures: dict[str, int] = {}
+        self._deadlines: dict[str, datetime] = {}
+        self._heap: list[tuple[datetime, str]] = []
+        self._changed = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def oldest_age(self) -> timedelta:
+        """How long the first key has waited for a worker."""
+        return self._clock() - min(self._waiting.values()) if self._waiting else timedelta()
+
+    def add(self, key: str) -> None:
+        """Have the key worked on, once, soon."""
+        if key in self._active:
+            self._again.add(key)
+        elif key not in self._waiting:
+            self._waiting[key] = self._clock()
+            self._ready.put_nowait(key)
+
+    def wake_at(self, key: str, when: datetime | None) -> None:
+        """Add the key at that time, in place of any time set before; None means never."""
+        if when is None:
+            self._deadlines.pop(key, None)
+            return
+        self._deadlines[key] = when
+        heapq.heappush(self._heap, (when, key))
+        self._changed.set()
+
+    def forget(self, key: str) -> None:
+        """Nothing is left to wait for."""
+        self._deadlines.pop(key, None)
+        self._failures.pop(key, None)
+
+    async def get(self) -> str:
+        """The next key; call done() or retry() with it afterwards."""
+        key = await self._ready.get()
+        del self._waiting[key]
+        self._active.add(key)
+        return key
+
+    def done(self, key: str) -> None:
+        """The key was worked on without an error."""
+        self._failures.pop(key, None)
+        self._release(key)
+
+    def retry(self, key: str) -> timedelta:
+        """The work failed: add the key again after a pause that doubles with each failure in a row."""
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        pause: timedelta = min(FIRST_BACKOFF * 2 ** min(failures, 16), LONGEST_BACKOFF)
+        self.wake_at(key, self._clock() + pause)
+        self._again.discard(key)
+        self._release(key)
+        return pause
+
+    def release_due(self) -> timedelta:
+        """Add the keys whose time has come; how long the next one has."""
+        now = self._clock()
+        while self._heap and self._heap[0][0] <= now:
+            when, key = heapq.heappop(self._heap)
+            if self._deadlines.get(key) == when:
+                del self._deadlines[key]
+                self.add(key)
+        return min(self._heap[0][0] - now, LONGEST_SLEEP) if self._heap else LONGEST_SLEEP
+
+    async def run(self) -> None:
+        """Release keys as their time comes, for ever."""
+        while True:
+            self._changed.clear()
+            pause = self.release_due()
+            try:
+                await asyncio.wait_for(self._changed.wait(), pause.total_seconds())
+            except TimeoutError:
+                continue
+
+    def _release(self, key: str) -> None:
+        self._active.discard(key)
+        if key in self._again:
+            self._again.discard(key)
+            self.add(key)

@@ -1,0 +1,122 @@
+"""Jobs and pods as the controller sees them: the few facts it decides by, parsed from what the API server sends."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from crds.transcriptionjob import NAME_LABEL
+from crds.worker import CONTAINER_NAME
+
+EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A batch Job."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: int
+    created: datetime
+    owner_uid: str | None
+    owner_name: str | None
+    is_deleting: bool
+    has_ttl: bool
+    ready: int
+    failed: int
+    ended: str | None
+    """Complete or Failed, once every pod of it is gone or done."""
+    ended_reason: str | None
+    started: datetime | None
+
+    @classmethod
+    def parse(cls, manifest: Mapping[str, Any]) -> Self:
+        """A Job as the API server sends it."""
+        meta, status = manifest["metadata"], manifest.get("status") or {}
+        owner: Mapping[str, Any] = next((o for o in meta.get("ownerReferences") or [] if o.get("controller")), {})
+        end: Mapping[str, Any] = next((c for c in status.get("conditions") or [] if _is_end(c)), {})
+        return cls(
+            namespace=meta["namespace"],
+            name=meta["name"],
+            uid=meta["uid"],
+            resource_version=int(meta["resourceVersion"]),
+            created=datetime.fromisoformat(meta["creationTimestamp"]),
+            owner_uid=owner.get("uid"),
+            owner_name=owner.get("name"),
+            is_deleting="deletionTimestamp" in meta,
+            has_ttl=manifest["spec"].get("ttlSecondsAfterFinished") is not None,
+            ready=status.get("ready") or 0,
+            failed=status.get("failed") or 0,
+            ended=end.get("type"),
+            ended_reason=end.get("reason"),
+            started=_parse_time(status.get("startTime")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PodView:
+    """A pod of a Job, with the worker's container."""
+
+    name: str
+    phase: str
+    created: datetime
+    reason: str | None = None
+    is_ready: bool = False
+    is_unschedulable: bool = False
+    waiting_reason: str | None = None
+    exit_code: int | None = None
+    exit_reason: str | None = None
+    termination_message: str | None = None
+    finished: datetime | None = None
+
+    @classmethod
+    def parse(cls, manifest: Mapping[str, Any]) -> Self:
+        """A pod as the API server sends it."""
+        meta, status = manifest["metadata"], manifest.get("status") or {}
+        state = _container_state(status)
+        terminated = state.get("terminated") or {}
+        conditions = {c["type"]: c for c in status.get("conditions") or []}
+        return cls(
+            name=meta["name"],
+            phase=status.get("phase") or "Pending",
+            created=datetime.fromisoformat(meta["creationTimestamp"]),
+            reason=status.get("reason"),
+            is_ready=conditions.get("Ready", {}).get("status") == "True",
+            is_unschedulable=conditions.get("PodScheduled", {}).get("reason") == "Unschedulable",
+            waiting_reason=(state.get("waiting") or {}).get("reason"),
+            exit_code=terminated.get("exitCode"),
+            exit_reason=terminated.get("reason"),
+            termination_message=terminated.get("message"),
+            finished=_parse_time(terminated.get("finishedAt")),
+        )
+
+    @property
+    def is_over(self) -> bool:
+        return self.phase in {"Succeeded", "Failed"}
+
+    @property
+    def age_key(self) -> tuple[datetime, datetime]:
+        """Sorts pods by when they ended, then by when they were made."""
+        return (self.finished or EPOCH, self.created)
+
+
+def parse_transcription_name(manifest: Mapping[str, Any]) -> str | None:
+    """Whose Job this is, by its label."""
+    labels: Mapping[str, str] = manifest["metadata"].get("labels") or {}
+    return labels.get(NAME_LABEL)
+
+
+def _is_end(condition: Mapping[str, Any]) -> bool:
+    return condition.get("type") in {"Complete", "Failed"} and condition.get("status") == "True"
+
+
+def _container_state(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    containers = status.get("containerStatuses") or []
+    worker: Mapping[str, Any] = next((c for c in containers if c.get("name") == CONTAINER_NAME), {})
+    return worker.get("state") or {}
+
+
+def _parse_time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

@@ -1,0 +1,164 @@
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from controller_fakes import RESULT, UID, a_job, a_manifest, a_transcription, some_settings
+from kubernetes.aio import client
+from loopback import Answer, Loopback
+
+from controller.cluster import Cluster
+from controller.errors import MissingError, NameTakenError, QuotaError, RefusedError, StaleError, TransientError
+from controller.job_builder import build_job
+
+MANIFEST = build_job(a_transcription(), 1, some_settings())
+
+
+def a_job_manifest(owner_uid: str = UID, owner_name: str = "clip", **meta: Any) -> dict[str, Any]:
+    owner = {"uid": owner_uid, "name": owner_name, "controller": True}
+    base = {"name": "clip-1", "namespace": "ns", "uid": "job-uid", "resourceVersion": "7", "ownerReferences": [owner]}
+    return {"metadata": base | {"creationTimestamp": "2026-01-02T03:04:05Z"} | meta, "spec": {}}
+
+
+def call(do: Callable[[Cluster], Awaitable[Any]], *answers: Answer) -> tuple[Any, Loopback, list[tuple[str, str, int]]]:
+    async def scene() -> tuple[Any, Loopback, list[tuple[str, str, int]]]:
+        async with Loopback(*answers) as server:
+            counted: list[tuple[str, str, int]] = []
+            configuration = client.Configuration()
+            configuration.host = server.url
+            cluster = Cluster(client.ApiClient(configuration), "ns", lambda *facts: counted.append(facts))
+            try:
+                return await do(cluster), server, counted
+            finally:
+                await cluster.close()
+
+    return asyncio.run(scene())
+
+
+def test_status_is_merged_only_into_the_version_that_was_read() -> None:
+    patch = {"state": "Pending"}
+    new, server, counted = call(lambda c: c.patch_status(a_transcription(), patch), Answer.of(a_manifest(attempt=1)))
+    request = server.requests[0]
+    path = "/apis/transcription.ecg.dev/v1alpha1/namespaces/ns/transcriptionjobs/clip/status"
+    assert (request.verb, request.path) == ("PATCH", f"{path}?fieldManager=transcription-controller")
+    assert request.headers["content-type"] == "application/merge-patch+json"
+    assert request.json == {"metadata": {"resourceVersion": "100"}, "status": patch}
+    assert new.status.attempt == 1
+    assert counted == [("PATCH", "transcriptionjobs/status", 200)]
+
+
+def test_label_is_put_on_when_it_is_settled() -> None:
+    _, server, counted = call(lambda c: c.settle(a_transcription()), Answer.of(a_manifest()))
+    labels = {"transcription.ecg.dev/settled": "true"}
+    assert server.requests[0].json == {"metadata": {"resourceVersion": "100", "labels": labels}}
+    assert counted == [("PATCH", "transcriptionjobs", 200)]
+
+
+def test_job_is_ours_when_it_exists_already_with_our_owner() -> None:
+    job, server, _ = call(lambda c: c.create_job(MANIFEST), Answer(409), Answer.of(a_job_manifest()))
+    assert job.uid == "job-uid"
+    assert [request.verb for request in server.requests] == ["POST", "GET"]
+
+
+def test_name_is_taken_when_the_job_is_somebody_elses() -> None:
+    with pytest.raises(NameTakenError):
+        call(lambda c: c.create_job(MANIFEST), Answer(409), Answer.of(a_job_manifest("other", "other")))
+
+
+@pytest.mark.parametrize(
+    "there", [a_job_manifest("old-uid"), a_job_manifest("x", "x", deletionTimestamp="2026-01-02T03:04:05Z")]
+)
+def test_creation_waits_when_the_job_of_a_deleted_one_is_still_there(there: dict[str, Any]) -> None:
+    with pytest.raises(TransientError):
+        call(lambda c: c.create_job(MANIFEST), Answer(409), Answer.of(there))
+
+
+def test_this_very_job_is_deleted_with_its_pods() -> None:
+    _, server, _ = call(lambda c: c.delete_job(a_job()), Answer(200))
+    assert server.requests[0].verb == "DELETE"
+    assert server.requests[0].json == {"propagationPolicy": "Background", "preconditions": {"uid": "job-uid"}}
+
+
+@pytest.mark.parametrize("code", [404, 409])
+def test_nothing_happens_when_the_job_is_gone(code: int) -> None:
+    assert call(lambda c: c.delete_job(a_job()), Answer(code))[0] is None
+    assert call(lambda c: c.expire_job(a_job()), Answer(code))[0] is None
+
+
+def test_job_gets_its_ttl_and_leaves_the_watch() -> None:
+    job, server, _ = call(lambda c: c.expire_job(a_job()), Answer.of(a_job_manifest()))
+    assert server.requests[0].json["spec"] == {"ttlSecondsAfterFinished": 600}
+    assert server.requests[0].json["metadata"] == {
+        "uid": "job-uid",
+        "labels": {"transcription.ecg.dev/settled": "true"},
+    }
+    assert job is not None
+
+
+def test_live_ones_are_listed_page_by_page() -> None:
+    async def names(cluster: Cluster) -> list[str]:
+        return [transcription.name async for transcription in cluster.list_live()]
+
+    pages = [
+        Answer.of({"items": [a_manifest("a")], "metadata": {"continue": "more/1"}}),
+        Answer.of({"items": [a_manifest("b")], "metadata": {}}),
+    ]
+    found, server, _ = call(names, *pages)
+    assert found == ["a", "b"]
+    assert "labelSelector=%21transcription.ecg.dev%2Fsettled&limit=500" in server.requests[0].path
+    assert server.requests[1].path.endswith("&continue=more%2F1")
+
+
+def test_pods_are_listed_by_their_job() -> None:
+    state = {"terminated": {"exitCode": 65, "reason": "Error", "message": "{}", "finishedAt": "2026-01-02T03:04:09Z"}}
+    pod = {
+        "metadata": {"name": "clip-1-abcde", "creationTimestamp": "2026-01-02T03:04:05Z"},
+        "status": {"phase": "Failed", "containerStatuses": [{"name": "worker", "state": state}]},
+    }
+    pods, server, _ = call(lambda c: c.list_pods(a_job()), Answer.of({"items": [pod], "metadata": {}}))
+    assert "labelSelector=batch.kubernetes.io%2Fjob-name%3Dclip-1" in server.requests[0].path
+    assert (pods[0].phase, pods[0].exit_code, pods[0].termination_message) == ("Failed", 65, "{}")
+
+
+ERRORS = [
+    (404, "", MissingError),
+    (409, "", StaleError),
+    (401, "", TransientError),
+    (429, "", TransientError),
+    (500, "", TransientError),
+    (504, "", TransientError),
+    (403, 'jobs.batch is forbidden: User "x" cannot create resource "jobs"', TransientError),
+    (403, "exceeded quota: compute", QuotaError),
+    (403, "denied by a policy", RefusedError),
+    (422, "spec.template: Invalid value", RefusedError),
+    (400, "", RefusedError),
+]
+
+
+@pytest.mark.parametrize(("code", "message", "error"), ERRORS)
+def test_answer_becomes_this_error(code: int, message: str, error: type[Exception]) -> None:
+    with pytest.raises(error) as caught:
+        call(lambda c: c.get_transcription("clip"), Answer.of({"message": message}, code))
+    assert type(caught.value) is error
+
+
+def test_error_is_transient_when_nobody_listens() -> None:
+    async def scene() -> None:
+        configuration = client.Configuration()
+        configuration.host = "http://127.0.0.1:9"
+        counted: list[tuple[str, str, int]] = []
+        cluster = Cluster(client.ApiClient(configuration), "ns", lambda *facts: counted.append(facts))
+        try:
+            with pytest.raises(TransientError):
+                await cluster.get_job("clip-1")
+        finally:
+            await cluster.close()
+        assert counted == [("GET", "jobs", 0)]
+
+    asyncio.run(scene())
+
+
+def test_result_of_the_worker_is_read_back() -> None:
+    document = a_manifest(attempt=1, result=RESULT.to_manifest())
+    transcription, _, _ = call(lambda c: c.get_transcription("clip"), Answer.of(document))
+    assert transcription.status.result == RESULT

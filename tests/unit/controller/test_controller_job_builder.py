@@ -1,0 +1,105 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from controller_fakes import UID, a_transcription, some_settings
+
+from controller.job_builder import build_job, build_task
+from controller.settings import WorkerPod
+from crds.transcriptionjob import Transcription
+from crds.worker import WorkerTask, build_job_name
+
+GOLDEN = Path(__file__).parent / "golden"
+FULL_POD = {
+    "imagePullSecrets": [{"name": "pull"}],
+    "nodeSelector": {"disk": "fast"},
+    "tolerations": [{"key": "gpu", "operator": "Exists"}],
+    "affinity": {"nodeAffinity": {}},
+    "resources": {"requests": {"cpu": "2", "memory": "4Gi"}, "limits": {"memory": "8Gi"}},
+    "runtimeClassName": "nvidia",
+    "priorityClassName": "low",
+    "labels": {"team": "media", "transcription.ecg.dev/name": "forged"},
+    "annotations": {"note": "yes"},
+    "volumes": [{"name": "models", "emptyDir": {}}],
+    "volumeMounts": [{"name": "models", "mountPath": "/models"}],
+    "env": [{"name": "WORKER_MODEL_DIR", "value": "/models"}],
+}
+PLAIN = (a_transcription(), 1, some_settings())
+FULL = (
+    a_transcription(
+        model="small",
+        language="ko",
+        task="translate",
+        wordTimestamps=True,
+        initialPrompt="names: 김",
+        formats=["json", "srt"],
+        callback={"url": "https://example.com/hook"},
+        resources={"gpu": 2, "gpuResource": "nvidia.com/mig-1g.5gb"},
+        tenant="team-a",
+        priority="urgent",
+        limits={"runSeconds": 600},
+        metadata={"order": "7"},
+    ),
+    2,
+    some_settings(
+        s3_endpoint="http://s3:9000",
+        s3_path_style=True,
+        callback_secret_name="signing",
+        worker_s3_secret="worker-s3",
+        worker_pod=FULL_POD,
+    ),
+)
+CPU = (a_transcription(resources={"gpu": 0}, language="auto"), 1, some_settings(callback_url=None))
+
+
+@pytest.mark.parametrize(("name", "case"), [("plain", PLAIN), ("full", FULL), ("cpu", CPU)])
+def test_manifest_is_the_golden_one(name: str, case: tuple[Transcription, int, Any]) -> None:
+    golden = yaml.safe_load((GOLDEN / f"job-{name}.yaml").read_text())
+    assert build_job(*case) == golden
+
+
+def test_task_is_read_back_by_the_worker() -> None:
+    manifest = build_job(*FULL)
+    env = {e["name"]: e for e in manifest["spec"]["template"]["spec"]["containers"][0]["env"]}
+    assert WorkerTask.model_validate_json(env["WORKER_TASK"]["value"]) == build_task(*FULL)
+
+
+def test_language_is_left_to_the_model_when_it_is_auto() -> None:
+    assert build_task(*CPU).language is None
+
+
+def test_settings_are_not_shared_when_two_manifests_are_built() -> None:
+    settings = some_settings(worker_pod=FULL_POD)
+    first, second = (build_job(a_transcription(), n, settings) for n in (1, 2))
+    first["spec"]["template"]["spec"]["volumes"][-1]["emptyDir"]["sizeLimit"] = "1Gi"
+    first["spec"]["template"]["spec"]["tolerations"].clear()
+    pod = second["spec"]["template"]["spec"]
+    assert pod["volumes"][-1] == {"name": "models", "emptyDir": {}}
+    assert pod["tolerations"] == [{"key": "gpu", "operator": "Exists"}]
+    assert settings.worker_pod == WorkerPod.model_validate(FULL_POD)
+
+
+def test_own_labels_win_when_the_installation_gives_the_same() -> None:
+    labels = build_job(*FULL)["spec"]["template"]["metadata"]["labels"]
+    assert labels["transcription.ecg.dev/name"] == "clip"
+    assert labels["team"] == "media"
+
+
+def test_names_fit_into_63_characters_when_the_id_is_as_long_as_allowed() -> None:
+    pod_name = f"{build_job_name('a' * 52, 2000)}-abcde"
+    assert len(pod_name) <= 63
+
+
+def test_owner_is_the_transcription() -> None:
+    owner = build_job(*PLAIN)["metadata"]["ownerReferences"]
+    assert owner == [
+        {
+            "apiVersion": "transcription.ecg.dev/v1alpha1",
+            "kind": "TranscriptionJob",
+            "name": "clip",
+            "uid": UID,
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }
+    ]

@@ -1,0 +1,115 @@
+import asyncio
+from datetime import timedelta
+
+from controller_fakes import Clock
+
+from controller.queue import KeyQueue
+
+
+async def take_all(queue: KeyQueue) -> list[str]:
+    keys = []
+    while len(queue):
+        keys.append(await queue.get())
+        queue.done(keys[-1])
+    return keys
+
+
+def test_key_comes_once_when_it_is_added_twice() -> None:
+    async def scene() -> list[str]:
+        queue = KeyQueue(Clock())
+        for key in ("a", "b", "a"):
+            queue.add(key)
+        return await take_all(queue)
+
+    assert asyncio.run(scene()) == ["a", "b"]
+
+
+def test_key_comes_again_when_it_is_added_while_worked_on() -> None:
+    async def scene() -> list[str]:
+        queue = KeyQueue(Clock())
+        queue.add("a")
+        key = await queue.get()
+        queue.add("a")
+        assert len(queue) == 0
+        queue.done(key)
+        return await take_all(queue)
+
+    assert asyncio.run(scene()) == ["a"]
+
+
+def test_key_comes_at_its_deadline_and_not_before() -> None:
+    async def scene() -> None:
+        clock = Clock()
+        queue = KeyQueue(clock)
+        queue.wake_at("a", clock() + timedelta(seconds=10))
+        assert queue.release_due() == timedelta(seconds=10)
+        assert len(queue) == 0
+        clock.advance(10)
+        queue.release_due()
+        assert await take_all(queue) == ["a"]
+
+    asyncio.run(scene())
+
+
+def test_last_deadline_counts_when_it_is_set_again() -> None:
+    async def scene() -> None:
+        clock = Clock()
+        queue = KeyQueue(clock)
+        queue.wake_at("a", clock() + timedelta(seconds=1))
+        queue.wake_at("a", clock() + timedelta(seconds=9))
+        queue.wake_at("b", clock() + timedelta(seconds=1))
+        queue.wake_at("b", None)
+        clock.advance(5)
+        queue.release_due()
+        assert len(queue) == 0
+        clock.advance(5)
+        queue.release_due()
+        assert await take_all(queue) == ["a"]
+
+    asyncio.run(scene())
+
+
+def test_pause_doubles_when_the_key_fails_again_and_is_capped() -> None:
+    async def scene() -> list[float]:
+        clock = Clock()
+        queue = KeyQueue(clock)
+        pauses = []
+        for _ in range(12):
+            queue.add("a")
+            pauses.append(queue.retry(await queue.get()).total_seconds())
+        queue.add("a")
+        queue.done(await queue.get())
+        queue.add("a")
+        return [*pauses, queue.retry(await queue.get()).total_seconds()]
+
+    pauses = asyncio.run(scene())
+    assert pauses[:4] == [0.2, 0.4, 0.8, 1.6]
+    assert pauses[11] == 120
+    assert pauses[12] == 0.2
+
+
+def test_age_is_that_of_the_key_that_waits_longest() -> None:
+    async def scene() -> None:
+        clock = Clock()
+        queue = KeyQueue(clock)
+        assert queue.oldest_age == timedelta()
+        queue.add("a")
+        clock.advance(7)
+        queue.add("b")
+        assert queue.oldest_age == timedelta(seconds=7)
+
+    asyncio.run(scene())
+
+
+def test_waiting_worker_gets_the_key_when_its_time_comes() -> None:
+    async def scene() -> str:
+        queue = KeyQueue(Clock())
+        pump = asyncio.create_task(queue.run())
+        worker = asyncio.create_task(queue.get())
+        await asyncio.sleep(0)
+        queue.wake_at("a", Clock()())
+        key = await asyncio.wait_for(worker, 1)
+        pump.cancel()
+        return key
+
+    assert asyncio.run(scene()) == "a"
