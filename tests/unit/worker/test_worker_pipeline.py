@@ -1,0 +1,175 @@
+"""One run against fake doors: the order of things, and what is left when one of them fails."""
+
+import json
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from worker_fakes import FakeClock, FakeWorld, a_result, a_task, a_transcript, some_settings
+
+from crds.transcriptionjob import CallbackRecord, CallbackState, Progress, Stage, Status
+from crds.worker import WorkerTask
+from worker.errors import StorageUnavailableError
+from worker.pipeline import Doors, Run
+from worker.progress import ProgressGate
+
+
+def a_run(world: FakeWorld, scratch: Path, task: WorkerTask | None = None, clock: FakeClock | None = None) -> Run:
+    doors = Doors(
+        store=world,
+        probe=world.probe,
+        decode=world.decode,
+        load_engine=world.load_engine,
+        reporter=world,
+        courier=world,
+        tell_result=world.tell_result,
+    )
+    gate = ProgressGate("pod-1", 1, 10.0, clock or FakeClock())
+    return Run(some_settings(task), doors, gate, scratch)
+
+
+def test_things_happen_in_order(tmp_path: Path) -> None:
+    world = FakeWorld()
+    a_run(world, tmp_path).run()
+    assert world.events == [
+        "fetch videos/anonymous/talk.mp4",
+        "probe",
+        "decode",
+        "load",
+        "transcribe 90 s with demo",
+        "write txt text/plain",
+        "write srt application/x-subrip",
+        "write json application/json",
+        "tell result",
+        "report result",
+        "deliver",
+    ]
+
+
+def test_the_result_points_at_the_stored_json(tmp_path: Path) -> None:
+    world = FakeWorld()
+    result = a_run(world, tmp_path).run()
+    body = world.files[result.key]
+    assert result.key == "transcripts/ns/talk/u1/1/transcript.json"
+    assert (result.sha256, result.bytes) == (sha256(body).hexdigest(), len(body))
+    assert (result.formats, result.language) == (("json", "txt", "srt"), "en")
+    assert (result.segments, result.duration_seconds) == (2, 90)
+    assert json.loads(body) == a_transcript()
+
+
+def test_json_is_stored_when_only_another_format_was_asked_for(tmp_path: Path) -> None:
+    result = a_run(FakeWorld(), tmp_path, a_task(formats=("vtt",))).run()
+    assert result.formats == ("json", "vtt")
+
+
+def test_every_stage_is_reported_and_100_comes_with_the_result(tmp_path: Path) -> None:
+    world = FakeWorld()
+    a_run(world, tmp_path).run()
+    assert [(p.stage, p.percent) for p in world.sent] == [
+        (Stage.STARTING, None),
+        (Stage.DOWNLOADING, 0),
+        (Stage.LOADING_MODEL, 0),
+        (Stage.TRANSCRIBING, 0),
+        (Stage.SAVING, 99),
+        (Stage.DELIVERING, 100),
+    ]
+
+
+def test_windows_are_reported_when_they_take_long(tmp_path: Path) -> None:
+    clock = FakeClock()
+
+    def take_long() -> None:
+        clock.seconds += 15
+
+    world = FakeWorld(on_window=take_long)
+    a_run(world, tmp_path, clock=clock).run()
+    assert [p.percent for p in world.sent if p.stage is Stage.TRANSCRIBING] == [0, 33, 66, 99]
+
+
+def test_percent_starts_where_the_earlier_pod_was(tmp_path: Path) -> None:
+    stored = Progress(pod_uid="pod-0", attempt=1, percent=66)
+    world = FakeWorld(status=Status(progress=stored))
+    a_run(world, tmp_path).run()
+    assert [p.percent for p in world.sent] == [None, 66, 66, 66, 99, 100]
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [
+        (200, CallbackState.DELIVERED),
+        (204, CallbackState.DELIVERED),
+        (302, CallbackState.PENDING),
+        (410, CallbackState.PENDING),
+        (500, CallbackState.PENDING),
+        (None, CallbackState.PENDING),
+    ],
+)
+def test_the_callback_row_tells_what_the_receiver_said(
+    answer: int | None, state: CallbackState, tmp_path: Path
+) -> None:
+    world = FakeWorld(answer=answer)
+    a_run(world, tmp_path).run()
+    first, last = world.callbacks
+    assert first == CallbackRecord(state=CallbackState.PENDING, id="msg_u1_1")
+    assert last is not None
+    assert (last.state, last.attempts, last.last_status_code) == (state, 1, answer)
+    assert last.last_attempt_time is not None
+
+
+def test_nobody_is_told_when_there_is_no_callback(tmp_path: Path) -> None:
+    world = FakeWorld()
+    a_run(world, tmp_path, a_task(callback_url=None)).run()
+    assert world.callbacks == [None]
+    assert world.payloads == []
+
+
+def test_the_run_succeeds_when_the_api_server_is_away(tmp_path: Path) -> None:
+    world = FakeWorld(is_reachable=False)
+    assert a_run(world, tmp_path).run() == world.told[-1]
+
+
+def test_a_stored_result_is_adopted_when_a_pod_is_replaced(tmp_path: Path) -> None:
+    pending = CallbackRecord(state=CallbackState.PENDING, id="msg_u1_1", attempts=1)
+    world = FakeWorld(status=Status(result=a_result(), callback=pending))
+    world.files["transcripts/t.json"] = json.dumps(a_transcript()).encode()
+    assert a_run(world, tmp_path).run() == a_result()
+    assert world.events == ["tell result", "deliver"]
+    assert world.payloads == [a_transcript()]
+    assert world.callbacks[-1] is not None
+    assert world.callbacks[-1].attempts == 2
+
+
+def test_a_callback_is_not_sent_again_when_it_was_delivered(tmp_path: Path) -> None:
+    delivered = CallbackRecord(state=CallbackState.DELIVERED, id="msg_u1_1", attempts=1)
+    world = FakeWorld(status=Status(result=a_result(), callback=delivered))
+    a_run(world, tmp_path).run()
+    assert world.events == ["tell result"]
+
+
+def test_an_adopted_result_stands_when_it_cannot_be_read(tmp_path: Path) -> None:
+    class Unreadable(FakeWorld):
+        def read(self, key: str) -> bytes:
+            raise StorageUnavailableError(key)
+
+    pending = CallbackRecord(state=CallbackState.PENDING, id="msg_u1_1")
+    world = Unreadable(status=Status(result=a_result(), callback=pending))
+    assert a_run(world, tmp_path).run() == a_result()
+
+
+def test_nothing_is_announced_when_the_json_is_not_stored(tmp_path: Path) -> None:
+    class Full(FakeWorld):
+        def write(self, key: str, body: bytes, content_type: str) -> None:
+            if key.endswith(".json"):
+                raise StorageUnavailableError("no space")
+            super().write(key, body, content_type)
+
+    world = Full()
+    with pytest.raises(StorageUnavailableError):
+        a_run(world, tmp_path).run()
+    assert world.told == []
+    assert max(p.percent or 0 for p in world.sent) == 99
+
+
+def test_the_media_file_is_gone_when_it_is_decoded(tmp_path: Path) -> None:
+    a_run(FakeWorld(), tmp_path).run()
+    assert list(tmp_path.iterdir()) == []

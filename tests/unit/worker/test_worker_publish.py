@@ -1,0 +1,126 @@
+"""The S3 door: what S3 says becomes a reason."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.exceptions import NoCredentialsError
+from botocore.response import StreamingBody
+from botocore.stub import ANY, Stubber
+from worker_fakes import some_settings
+
+from crds.reasons import ExitCode, Reason
+from crds.transcriptionjob import Source
+from worker.errors import StorageUnavailableError, WorkerError
+from worker.publish import Store, build_client
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+
+SOURCE = Source(bucket="media", key="videos/a.mp4", etag='"abc"')
+GIB = 1 << 30
+
+
+@pytest.fixture(scope="module")
+def client() -> "S3Client":
+    return boto3.client("s3", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
+
+
+@pytest.fixture
+def s3(client: "S3Client") -> Iterator[Stubber]:
+    with Stubber(client) as stubber:
+        yield stubber
+        stubber.assert_no_pending_responses()
+
+
+def a_body(content: bytes, length: int | None = None) -> dict[str, Any]:
+    size = len(content) if length is None else length
+    return {"Body": StreamingBody(io.BytesIO(content), size), "ContentLength": size}
+
+
+@pytest.mark.parametrize("etag", ["abc", '"abc"'])
+def test_the_pinned_file_is_fetched(etag: str, client: "S3Client", s3: Stubber, tmp_path: Path) -> None:
+    s3.add_response("get_object", a_body(b"media"), {"Bucket": "media", "Key": "videos/a.mp4", "IfMatch": '"abc"'})
+    source = SOURCE.model_copy(update={"etag": etag})
+    assert Store(client, "media").fetch(source, tmp_path / "media", GIB) == 5
+    assert (tmp_path / "media").read_bytes() == b"media"
+
+
+def test_any_version_is_fetched_when_none_is_pinned(client: "S3Client", s3: Stubber, tmp_path: Path) -> None:
+    s3.add_response("get_object", a_body(b"media"), {"Bucket": "media", "Key": "videos/a.mp4"})
+    assert Store(client, "media").fetch(SOURCE.model_copy(update={"etag": None}), tmp_path / "media", GIB) == 5
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "reason"),
+    [
+        ("NoSuchKey", 404, Reason.INPUT_NOT_FOUND),
+        ("NoSuchBucket", 404, Reason.INPUT_NOT_FOUND),
+        ("PreconditionFailed", 412, Reason.INPUT_CHANGED),
+        ("AccessDenied", 403, Reason.INPUT_DENIED),
+        ("InvalidAccessKeyId", 403, Reason.INPUT_DENIED),
+        ("SlowDown", 503, Reason.STORAGE_UNAVAILABLE),
+        ("InternalError", 500, Reason.STORAGE_UNAVAILABLE),
+    ],
+)
+def test_the_reason_is_told_when_the_file_cannot_be_had(
+    code: str, status: int, reason: Reason, client: "S3Client", s3: Stubber, tmp_path: Path
+) -> None:
+    s3.add_client_error("get_object", code, http_status_code=status)
+    with pytest.raises(WorkerError) as caught:
+        Store(client, "media").fetch(SOURCE, tmp_path / "media", GIB)
+    assert caught.value.reason is reason
+
+
+@pytest.mark.parametrize(("content", "reason"), [(b"", Reason.EMPTY_INPUT), (b"too much", Reason.TOO_LONG)])
+def test_a_file_is_refused_when_its_size_is_wrong(
+    content: bytes, reason: Reason, client: "S3Client", s3: Stubber, tmp_path: Path
+) -> None:
+    s3.add_response("get_object", a_body(content))
+    with pytest.raises(WorkerError) as caught:
+        Store(client, "media").fetch(SOURCE, tmp_path / "media", 7)
+    assert caught.value.reason is reason
+    assert not (tmp_path / "media").exists()
+
+
+def test_the_storage_is_unavailable_when_the_stream_breaks_off(client: "S3Client", s3: Stubber, tmp_path: Path) -> None:
+    s3.add_response("get_object", a_body(b"half", length=8))
+    with pytest.raises(StorageUnavailableError):
+        Store(client, "media").fetch(SOURCE, tmp_path / "media", GIB)
+
+
+def test_the_file_is_denied_when_there_are_no_keys(tmp_path: Path) -> None:
+    class Keyless:
+        def get_object(self, **_: Any) -> Any:
+            raise NoCredentialsError
+
+    keyless: Any = Keyless()
+    with pytest.raises(WorkerError) as caught:
+        Store(keyless, "media").fetch(SOURCE, tmp_path / "media", GIB)
+    assert caught.value.exit_code is ExitCode.INPUT_DENIED
+
+
+def test_a_file_is_stored_with_its_type(client: "S3Client", s3: Stubber) -> None:
+    wanted = {"Bucket": "media", "Key": "t.json", "Body": b"{}", "ContentType": "application/json"}
+    s3.add_response("put_object", {}, wanted)
+    Store(client, "media").write("t.json", b"{}", "application/json")
+
+
+def test_the_storage_is_unavailable_when_a_file_is_not_stored(client: "S3Client", s3: Stubber) -> None:
+    s3.add_client_error("put_object", "AccessDenied", http_status_code=403)
+    with pytest.raises(StorageUnavailableError):
+        Store(client, "media").write("t.json", b"{}", "application/json")
+
+
+def test_a_stored_file_is_read_back(client: "S3Client", s3: Stubber) -> None:
+    s3.add_response("get_object", a_body(b"{}"), {"Bucket": "media", "Key": ANY})
+    assert Store(client, "media").read("t.json") == b"{}"
+
+
+def test_the_client_suits_servers_other_than_aws() -> None:
+    config = build_client(some_settings(s3_endpoint="http://s3:7070", s3_path_style=True)).meta.config
+    assert config.s3 == {"addressing_style": "path"}
+    assert config.request_checksum_calculation == "when_required"

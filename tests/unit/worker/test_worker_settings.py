@@ -1,0 +1,86 @@
+"""What the environment may say, and what the log shows of it."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from worker_fakes import SECRET, a_task
+
+from crds.worker import TASK_ENV
+from worker.cpu import count_cpus
+from worker.errors import InvalidTaskError
+from worker.log import JsonFormatter
+from worker.settings import read_settings
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    monkeypatch.setenv(TASK_ENV, a_task().model_dump_json(by_alias=True))
+    monkeypatch.setenv("WORKER_POD_NAME", "talk-1-abcde")
+    monkeypatch.setenv("WORKER_POD_UID", "pod-1")
+    yield monkeypatch
+
+
+def test_the_task_is_what_the_controller_gave(environment: pytest.MonkeyPatch) -> None:
+    assert environment
+    assert read_settings().task == a_task()
+
+
+def test_an_empty_variable_is_as_good_as_none(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("WORKER_S3_ENDPOINT", "")
+    environment.setenv("WORKER_CALLBACK_SECRET", "")
+    settings = read_settings()
+    assert settings.s3_endpoint is None
+    assert settings.callback_secret is None
+
+
+@pytest.mark.parametrize("task", ["", "{", "[]", '{"target": 1}', '{"model": "demo"}'])
+def test_a_task_is_invalid_when_it_does_not_parse(task: str, environment: pytest.MonkeyPatch) -> None:
+    environment.setenv(TASK_ENV, task)
+    with pytest.raises(InvalidTaskError):
+        read_settings()
+
+
+def test_secrets_are_masked(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("WORKER_CALLBACK_SECRET", SECRET)
+    assert SECRET not in json.dumps(read_settings().model_dump(mode="json"))
+
+
+def test_every_field_is_described(environment: pytest.MonkeyPatch) -> None:
+    assert environment
+    assert all(field.description for field in type(read_settings()).model_fields.values())
+
+
+def test_a_log_line_is_json_and_names_the_transcription() -> None:
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonFormatter("ns/talk"))
+    record = logging.LogRecord("worker.x", logging.INFO, "", 0, "stage done", (), None)
+    record.stage = "Saving"
+    record.path = Path("/models")
+    handler.emit(record)
+    line = json.loads(stream.getvalue())
+    assert line["transcription"] == "ns/talk"
+    assert (line["level"], line["message"], line["stage"], line["path"]) == ("INFO", "stage done", "Saving", "/models")
+
+
+def test_a_log_line_stays_one_line_when_the_text_has_breaks() -> None:
+    record = logging.LogRecord("worker.x", logging.INFO, "", 0, "one\r\ntwo\x1b[31m", (), None)
+    assert JsonFormatter("ns/talk").format(record).isprintable()
+
+
+@pytest.mark.parametrize(("limit", "expected"), [("100000 100000", 1), ("50000 100000", 1), ("max 100000", None)])
+def test_cpus_are_counted_by_the_limit(limit: str, expected: int | None, tmp_path: Path) -> None:
+    (tmp_path / "cpu.max").write_text(f"{limit}\n")
+    assert count_cpus(tmp_path) == (expected or count_cpus(tmp_path / "none"))
+
+
+@pytest.mark.parametrize(("quota", "expected"), [("100000", 1), ("-1", None)])
+def test_cpus_are_counted_by_the_older_limit(quota: str, expected: int | None, tmp_path: Path) -> None:
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu/cpu.cfs_quota_us").write_text(f"{quota}\n")
+    (tmp_path / "cpu/cpu.cfs_period_us").write_text("100000\n")
+    assert count_cpus(tmp_path) == (expected or count_cpus(tmp_path / "none"))

@@ -1,0 +1,179 @@
+"""Builders and fakes of the worker's tests."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from crds.transcriptionjob import CallbackRecord, Progress, Result, Source, Status
+from crds.worker import Target, WorkerTask
+from worker.media import BYTES_PER_SECOND, Media
+from worker.settings import WorkerSettings
+
+SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+SHA = "0" * 64
+
+
+def a_task(**changes: Any) -> WorkerTask:
+    fields: dict[str, Any] = {
+        "target": a_target(),
+        "source": Source(bucket="media", key="videos/anonymous/talk.mp4", etag="abc"),
+        "model": "demo",
+        "formats": ("json", "txt", "srt"),
+        "result_prefix": "transcripts/ns/talk/u1/1/",
+        "callback_url": "http://receiver/result",
+        "callback_id": "msg_u1_1",
+    }
+    return WorkerTask(**fields | changes)
+
+
+def a_target(attempt: int = 1) -> Target:
+    return Target(namespace="ns", name="talk", uid="u1", attempt=attempt)
+
+
+def some_settings(task: WorkerTask | None = None, **changes: Any) -> WorkerSettings:
+    return WorkerSettings(task=task or a_task(), pod_name="talk-1-abcde", pod_uid="pod-1", **changes)
+
+
+def a_result(**changes: Any) -> Result:
+    return Result(**{"key": "transcripts/t.json", "sha256": SHA, "bytes": 9, "formats": ("json",)} | changes)
+
+
+def a_transcript(*segments: tuple[float, float, str]) -> dict[str, Any]:
+    found = segments or ((0.0, 2.5, " Hello and welcome."), (2.5, 4.0, " Thank you."))
+    return {
+        "text": "".join(text for _, _, text in found),
+        "segments": [{"id": i, "start": s, "end": e, "text": t} for i, (s, e, t) in enumerate(found)],
+        "language": "en",
+    }
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@dataclass
+class FakeWorld:
+    """All doors of a run; `events` tells what happened, in order."""
+
+    status: Status = field(default_factory=Status)
+    transcript: dict[str, Any] = field(default_factory=a_transcript)
+    windows: tuple[float, ...] = (30.0, 60.0, 90.0)
+    is_reachable: bool = True
+    answer: int | None = 200
+    events: list[str] = field(default_factory=list)
+    sent: list[Progress] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
+    callbacks: list[CallbackRecord | None] = field(default_factory=list)
+    told: list[Result] = field(default_factory=list)
+    payloads: list[Any] = field(default_factory=list)
+    on_window: Callable[[], None] = lambda: None
+
+    def fetch(self, source: Source, path: Path, max_bytes: int) -> int:
+        self.events.append(f"fetch {source.key}")
+        path.write_bytes(b"media")
+        return min(5, max_bytes)
+
+    def read(self, key: str) -> bytes:
+        return self.files[key]
+
+    def write(self, key: str, body: bytes, content_type: str) -> None:
+        self.events.append(f"write {key.rpartition('.')[2]} {content_type.partition(';')[0]}")
+        self.files[key] = body
+
+    def probe(self, path: Path, max_seconds: float) -> Media:
+        self.events.append("probe")
+        return Media(path, "mov", max_seconds)
+
+    def decode(self, media: Media, max_seconds: float) -> bytearray:
+        self.events.append("decode")
+        return bytearray(90 * BYTES_PER_SECOND) if media.path.exists() and max_seconds else bytearray()
+
+    def load_engine(self) -> "FakeWorld":
+        self.events.append("load")
+        return self
+
+    def transcribe(self, samples: bytearray, task: WorkerTask, on_progress: Callable[[float], None]) -> dict[str, Any]:
+        self.events.append(f"transcribe {len(samples) // BYTES_PER_SECOND} s with {task.model}")
+        for seconds in self.windows:
+            self.on_window()
+            on_progress(seconds)
+        return self.transcript
+
+    def open(self, first: Progress) -> Status:
+        self.sent.append(first)
+        return self.status
+
+    def report(self, progress: Progress) -> Status | None:
+        self.sent.append(progress)
+        return self.status if self.is_reachable else None
+
+    def report_result(self, progress: Progress, result: Result, callback: CallbackRecord | None) -> bool:
+        self.events.append("report result")
+        self.sent.append(progress)
+        self.callbacks.append(callback)
+        assert result == self.told[-1]
+        return self.is_reachable
+
+    def report_callback(self, callback: CallbackRecord) -> bool:
+        self.callbacks.append(callback)
+        return self.is_reachable
+
+    def deliver(self, transcript: dict[str, Any]) -> int | None:
+        self.events.append("deliver")
+        self.payloads.append(transcript)
+        return self.answer
+
+    def tell_result(self, result: Result) -> None:
+        self.events.append("tell result")
+        self.told.append(result)
+
+
+class FakeApiServer:
+    """Merge-patches one status as the API server does; `refusals` are status codes to answer first."""
+
+    def __init__(self, status: Mapping[str, Any] | None = None, refusals: tuple[int, ...] = ()) -> None:
+        self.status: dict[str, Any] = dict(status or {})
+        self.uid = "u1"
+        self.refusals = list(refusals)
+        self.requests: list[httpx2.Request] = []
+
+    def client(self) -> httpx2.Client:
+        return httpx2.Client(base_url="https://cluster", transport=httpx2.MockTransport(self._answer))
+
+    @property
+    def patches(self) -> list[dict[str, Any]]:
+        return [json.loads(request.content)["status"] for request in self.requests]
+
+    def _answer(self, request: httpx2.Request) -> httpx2.Response:
+        self.requests.append(request)
+        if self.refusals:
+            return httpx2.Response(self.refusals.pop(0), json={"message": "no"})
+        patched = _merge(self.status, self.patches[-1])
+        if _falls(self.status.get("progress", {}), patched.get("progress", {})):
+            return httpx2.Response(422, json={"message": "progress never falls within an attempt"})
+        self.status = patched
+        return httpx2.Response(200, json={"metadata": {"uid": self.uid}, "spec": {}, "status": self.status})
+
+
+def _merge(old: Any, patch: Any) -> Any:
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(old) if isinstance(old, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = _merge(merged.get(key), value)
+    return merged
+
+
+def _falls(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    return "percent" in old and new["attempt"] == old["attempt"] and new.get("percent", -1) < old["percent"]

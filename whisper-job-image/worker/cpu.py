@@ -1,0 +1,29 @@
+"""How many CPUs this container may use, which torch does not know. Called by the engine."""
+
+import os
+from pathlib import Path
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def count_cpus(cgroups: Path = CGROUPS) -> int:
+    """The CPU limit, rounded up; all CPUs of this process where there is none."""
+    available = len(os.sched_getaffinity(0))
+    quota, period = _read_limit(cgroups)
+    return max(1, min(available, -(-quota // period))) if quota > 0 and period > 0 else available
+
+
+def _read_limit(cgroups: Path) -> tuple[int, int]:
+    """Microseconds of CPU time per period; (0, 0) for no limit. cgroup v2, else v1."""
+    try:
+        quota, _, period = (cgroups / "cpu.max").read_text().strip().partition(" ")
+    except OSError:
+        quota, period = _read(cgroups / "cpu/cpu.cfs_quota_us"), _read(cgroups / "cpu/cpu.cfs_period_us")
+    return (int(quota), int(period)) if quota.isdigit() and period.isdigit() else (0, 0)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,156 @@
+"""The only door to torch and whisper: samples in, Whisper's own result out.
+
+Opened late by `__main__`, called by the pipeline.
+"""
+
+import importlib
+import logging
+import pickle
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace, TracebackType
+from typing import Any, Self
+
+import numpy as np
+import torch
+import whisper
+from whisper import audio, tokenizer
+
+from crds.worker import WorkerTask
+from worker.cpu import count_cpus
+from worker.errors import (
+    GpuFaultError,
+    GpuOutOfMemoryError,
+    InvalidTaskError,
+    ModelUnavailableError,
+    ModelUnknownError,
+    OutOfMemoryError,
+)
+
+FULL_SCALE = 32768.0
+
+log = logging.getLogger(__name__)
+
+
+class Engine:
+    """One loaded model on the best device there is."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    def transcribe(self, samples: bytearray, task: WorkerTask, on_progress: Callable[[float], None]) -> dict[str, Any]:
+        """Whisper's result; `on_progress` hears the seconds done, window by window."""
+        if task.language not in {None, "auto", *tokenizer.LANGUAGES}:
+            raise InvalidTaskError(f"unknown language {task.language}")
+        wave = np.frombuffer(samples, dtype="<i2").astype(np.float32) / FULL_SCALE
+        with _translated_faults(), _watched(self._model, on_progress):
+            result = self._model.transcribe(
+                wave,
+                language=None if task.language == "auto" else task.language,
+                task=task.task,
+                word_timestamps=task.word_timestamps,
+                initial_prompt=task.initial_prompt,
+                fp16=self._model.device.type == "cuda",
+            )
+        plain: dict[str, Any] = _plain(result)
+        return plain
+
+
+def load(name: str, model_dir: Path, download_dir: Path) -> Engine:
+    """A file of `model_dir`, a path, or a model that whisper itself can download."""
+    torch.set_num_threads(count_cpus())
+    path = Path(name) if "/" in name else model_dir / f"{name}.pt"
+    if not path.is_file() and name not in whisper.available_models():
+        raise ModelUnknownError(name)
+    try:
+        with _translated_faults():
+            model = whisper.load_model(str(path) if path.is_file() else name, download_root=str(download_dir))
+            _set_alignment_heads(model, name)
+    except (OSError, EOFError, RuntimeError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
+        raise ModelUnavailableError(repr(error)) from error
+    log.info("model loaded", extra={"model": name, "device": str(model.device), "threads": torch.get_num_threads()})
+    return Engine(model)
+
+
+def _set_alignment_heads(model: Any, name: str) -> None:
+    # whisper sets them for downloads only, and word times of a known model are worse without
+    heads = whisper._ALIGNMENT_HEADS.get(name)  # noqa: SLF001
+    if heads is not None:
+        model.set_alignment_heads(heads)
+
+
+@contextmanager
+def _translated_faults() -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise GpuOutOfMemoryError(str(error)) from error
+    except torch.AcceleratorError as error:
+        raise GpuFaultError(str(error)) from error
+    except RuntimeError as error:
+        if any(sign in str(error) for sign in ("CUDA", "cuDNN", "CUBLAS", "NVML")):
+            raise GpuFaultError(str(error)) from error
+        if "DefaultCPUAllocator" in str(error):
+            raise OutOfMemoryError(str(error)) from error
+        raise
+
+
+class _Meter:
+    """Counts the mel frames done. It stands in for whisper's progress bar, which leaves out silent windows."""
+
+    def __init__(self, on_progress: Callable[[float], None]) -> None:
+        self._on_progress = on_progress
+        self._frames = 0
+        self._is_window_open = False
+
+    def begin_window(self) -> None:
+        """A window that begins before the last one was counted: that one was skipped, whole, as silence."""
+        if self._is_window_open:
+            self._count(audio.N_FRAMES)
+        self._is_window_open = True
+
+    def update(self, frames: int) -> None:
+        self._is_window_open = False
+        self._count(frames)
+
+    def _count(self, frames: int) -> None:
+        self._frames += frames
+        self._on_progress(self._frames / audio.FRAMES_PER_SECOND)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        pass
+
+
+@contextmanager
+def _watched(model: Any, on_progress: Callable[[float], None]) -> Iterator[None]:
+    """Whisper has no hook for progress: its bar and its decode step are replaced for the length of one call."""
+    module: Any = importlib.import_module("whisper.transcribe")
+    bars, decode, meter = module.tqdm, model.decode, _Meter(on_progress)
+
+    def decode_window(mel: Any, options: Any) -> Any:
+        if options.temperature == 0:  # higher ones try the same window again
+            meter.begin_window()
+        return decode(mel, options)
+
+    module.tqdm, model.decode = SimpleNamespace(tqdm=lambda **_: meter), decode_window
+    try:
+        yield
+    finally:
+        module.tqdm = bars
+        del model.decode
+
+
+def _plain(value: Any) -> Any:
+    """Python's own types, which numpy's scalars in word times are not."""
+    match value:
+        case dict():
+            return {key: _plain(item) for key, item in value.items()}
+        case list():
+            return [_plain(item) for item in value]
+        case np.generic():
+            return value.item()
+    return value

@@ -1,0 +1,38 @@
+"""What the environment tells the worker. Read once, by `__main__`."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from crds.worker import WorkerTask
+from worker.errors import InvalidTaskError
+
+
+class WorkerSettings(BaseSettings):
+    """S3 keys are not here: boto3 finds AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a cloud identity, by itself."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="WORKER_", env_ignore_empty=True, frozen=True, hide_input_in_errors=True
+    )
+
+    task: WorkerTask = Field(description="What to do, as JSON of crds.worker.WorkerTask.")
+    pod_name: str = Field(description="This pod's name, for the log.")
+    pod_uid: str = Field(description="This pod's UID, which every progress report carries.")
+    s3_region: str = Field(default="us-east-1", description="Region of the bucket.")
+    s3_endpoint: str | None = Field(default=None, description="URL of the S3 server; AWS when unset.")
+    s3_path_style: bool = Field(default=False, description="Bucket name in the path instead of the host name.")
+    callback_secret: SecretStr | None = Field(default=None, description="whsec_ secret that signs the callback.")
+    model_dir: Path = Field(default=Path("/models"), description="Folder of <name>.pt models.")
+    max_input_bytes: int = Field(default=10 * 1024**3, gt=0, description="Largest media file that is fetched.")
+    max_audio_seconds: float = Field(default=4 * 3600, gt=0, description="Longest audio that is transcribed.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
+
+
+def read_settings() -> WorkerSettings:
+    """The settings, from the environment; InvalidTaskError when they do not fit."""
+    try:
+        return WorkerSettings()
+    except (SettingsError, ValidationError) as error:
+        raise InvalidTaskError(f"the environment does not describe a task: {error}") from error
