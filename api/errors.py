@@ -1,5 +1,6 @@
 """Every answer but the good ones: RFC 9457 problem+json with a stable code. Wired by app; raised by the steps."""
 
+import logging
 import re
 from enum import StrEnum
 from http import HTTPStatus
@@ -14,6 +15,8 @@ from api.doors import RefusedError, UnavailableError
 
 JOB_NOT_FOUND_MESSAGE = "해당 작업을 찾을 수 없습니다"
 RETRY_SECONDS = 2
+
+logger = logging.getLogger(__name__)
 
 _FIELD = re.compile(r"[a-z_]{1,32}")
 
@@ -121,12 +124,14 @@ def _describe(fault: dict[str, Any]) -> dict[str, str]:
     return {"field": place[0] if named else "", "message": message}
 
 
-async def _answer_unavailable(_: Request, __: Exception) -> JSONResponse:
+async def _answer_unavailable(_: Request, error: Exception) -> JSONResponse:
+    logger.warning("dependency unavailable", extra={"error": str(error), "cause": repr(error.__cause__)})
     detail = "A system that this service needs does not answer: send the same request again in a moment."
     return render_problem(503, Code.UNAVAILABLE, detail, None, {"Retry-After": str(RETRY_SECONDS)})
 
 
-async def _answer_refused(_: Request, __: Exception) -> JSONResponse:
+async def _answer_refused(_: Request, error: Exception) -> JSONResponse:
+    logger.warning("transcription refused", extra={"error": str(error)})
     detail = "The cluster does not accept a transcription with these options: change them and send it again."
     return render_problem(422, Code.REFUSED, detail)
 

@@ -99,8 +99,8 @@ class Rows:
             self._rows[row.name] = row
 
     def replaced_by(self, listed: Iterable[Row], version: int) -> Self:
-        """A new map from a list; rows written after the list was taken are kept."""
+        """A new map from a list; rows written after the list was taken are kept, unless versions have started anew."""
         fresh = type(self)(listed, version)
-        for row in self._rows.values():
+        for row in self._rows.values() if version >= self.version else ():
             fresh.put(row)
         return fresh

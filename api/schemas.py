@@ -4,7 +4,7 @@ import re
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from crds.transcriptionjob import FORMATS, NAME_PATTERN, Format, State, Task
 
@@ -102,8 +102,8 @@ class CallbackPayload(Asked):
 
     job_id: str
     status: Word | None = None
-    result: dict[str, JsonValue] | None = None
-    error: dict[str, JsonValue] | None = None
+    result: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
     metadata: dict[str, str] | None = None
 
     @model_validator(mode="after")

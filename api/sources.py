@@ -77,7 +77,7 @@ def _split_url(url: str) -> SplitResult:
     except ValueError as error:
         raise VideoUrlError("video_url has a broken host or port.") from error
     host = parts.netloc.removesuffix(f":{port}") if port is not None else parts.netloc
-    if not _HOST.fullmatch(host) or any(not 0 < len(label) <= 63 for label in host.split(".")):
+    if port == 0 or not _HOST.fullmatch(host) or any(not 0 < len(label) <= 63 for label in host.split(".")):
         raise VideoUrlError("video_url must name a plain host, without user name or password.")
     if "#" in url:
         raise VideoUrlError("video_url must not have a fragment: encode # in the key as %23.")

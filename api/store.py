@@ -29,6 +29,8 @@ WATCH_SECONDS = 55
 """The server ends an idle watch after this; the client gives up 10 s later."""
 
 MAX_PAUSE_SECONDS = 5.0
+RELIST_AFTER = 5
+"""So many failed watches in a row, and what was listed is doubted too: etcd may have been restored."""
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +57,7 @@ class KubernetesStore:
         self, namespace: str, connect: Callable[[], Awaitable[ApiClient]] = connect, call_seconds: float = CALL_SECONDS
     ) -> None:
         self._call_seconds = call_seconds
+        self._pause_seconds = call_seconds / 10
         self._namespace = namespace
         self._path = f"/apis/{API_VERSION}/namespaces/{namespace}/{PLURAL}"
         self._connect = connect
@@ -169,8 +172,13 @@ class KubernetesStore:
                 listed = False
             except (UnavailableError, aiohttp.ClientError, OSError, ValueError) as error:
                 failures += 1
+                listed = listed and failures % RELIST_AFTER != 0
                 logger.warning("watch lost", extra={"error": repr(error), "failures": failures})
-            await asyncio.sleep(min(MAX_PAUSE_SECONDS, 0.2 * 2 ** min(failures, 6)) * random.uniform(0.5, 1))  # noqa: S311
+            await asyncio.sleep(self._pause(failures))
+
+    def _pause(self, failures: int) -> float:
+        longest = min(MAX_PAUSE_SECONDS, self._pause_seconds * 2.0 ** min(failures, 6))
+        return longest * random.uniform(0.5, 1)  # noqa: S311  # spreads replicas, guards nothing
 
     async def _list(self) -> None:
         rows: list[Row] = []

@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import socket
 import sys
 from datetime import UTC, datetime
+from typing import Any
 
 import kopf
 from prometheus_client import start_http_server
@@ -40,11 +42,13 @@ async def run(settings: ControllerSettings) -> None:
     cluster = await Cluster.connect(settings.namespace, metrics.count_call)
     outbox = Outbox(settings, Results.connect(settings), _read_clock)
     loop = Loop(settings, cluster, outbox, metrics, _read_clock)
+    identity: Any = socket.gethostname()  # Kopf's own asks for the user's name, and the user of a pod has none
     try:
         await kopf.operator(
             registry=build_registry(loop, cluster, metrics),
             settings=build_kopf_settings(),
             namespaces=[settings.namespace],
+            identity=identity,
             liveness_endpoint=f"http://0.0.0.0:{settings.health_port}/healthz",
         )
     finally:

@@ -45,7 +45,7 @@ def build_registry(loop: Loop, cluster: Cluster, metrics: Metrics) -> kopf.Opera
             runner.cancel()
         await asyncio.gather(*runners, return_exceptions=True)
 
-    @kopf.on.probe(registry=registry)
+    @kopf.on.probe(id="queue", registry=registry)
     async def queue_age(**_: Any) -> dict[str, float]:
         return check_health(loop, runners)
 

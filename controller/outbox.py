@@ -1,6 +1,7 @@
 """The only door to receivers: one try of one callback, signed, bounded, without redirects. Called by the loop."""
 
 import asyncio
+import ssl
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -24,13 +25,22 @@ MAX_RESPONSE_BYTES = 64 * 1024
 class Outbox:
     """Sends callbacks; keeps nothing, the delivery record is in the resource."""
 
-    def __init__(self, settings: ControllerSettings, results: Results, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        settings: ControllerSettings,
+        results: Results,
+        clock: Callable[[], datetime],
+        verify: ssl.SSLContext | bool = True,
+    ) -> None:
         self._url = settings.callback_url
         self._secret = settings.callback_secret
         self._results = results
         self._clock = clock
         self._http = httpx2.AsyncClient(
-            follow_redirects=False, trust_env=False, timeout=httpx2.Timeout(TRY_SECONDS, connect=CONNECT_SECONDS)
+            follow_redirects=False,
+            trust_env=False,
+            timeout=httpx2.Timeout(TRY_SECONDS, connect=CONNECT_SECONDS),
+            verify=verify,
         )
 
     async def close(self) -> None:

@@ -111,12 +111,13 @@ def decide(seen: Seen, policy: Policy, now: datetime) -> Decision:
         return _after_the_end(seen, _cancel(transcription, now), policy, now)
     if isinstance(verdict, Failure):
         return fail(seen, verdict, policy, now)
-    if _queue_deadline(seen, now) <= now:
+    deadline = _queue_deadline(seen, now)
+    if deadline is not None and deadline <= now:
         return fail(seen, build_failure(Reason.QUEUE_DEADLINE_EXCEEDED), policy, now)
     if status.attempt == 0:
         return _admit(seen, now)
     if job is None:
-        return Decision((CreateJob(status.attempt),), _queue_deadline(seen, now))
+        return Decision((CreateJob(status.attempt),), deadline)
     return _follow(seen, job, now)
 
 
@@ -138,10 +139,11 @@ def _is_result_due(status: Status, job: JobView | None) -> bool:
     return status.result is not None and (job is None or job.ended is not None)
 
 
-def _queue_deadline(seen: Seen, now: datetime) -> datetime:
+def _queue_deadline(seen: Seen, now: datetime) -> datetime | None:
+    """Until when a first pod must run; None when one has."""
     status, job = seen.transcription.status, seen.job
     if status.start_time is not None or (job is not None and job.ready > 0):
-        return datetime.max.replace(tzinfo=now.tzinfo)
+        return None
     since = seen.transcription.created if status.attempt <= 1 else job.created if job else now
     return since + timedelta(seconds=seen.transcription.spec.limits.queue_seconds)
 
@@ -169,7 +171,8 @@ def _start_attempt(seen: Seen, now: datetime) -> Decision:
             **dict.fromkeys(("failure", "callback")),
         }
     )
-    return Decision((PatchStatus(status), CreateJob(attempt)), _queue_deadline(seen, now))
+    fresh = Seen(transcription.model_copy(update={"status": status}))
+    return Decision((PatchStatus(status), CreateJob(attempt)), _queue_deadline(fresh, now))
 
 
 def _follow(seen: Seen, job: JobView, now: datetime) -> Decision:
@@ -182,7 +185,7 @@ def _follow(seen: Seen, job: JobView, now: datetime) -> Decision:
     if now < first_look:
         return Decision(wake_at=first_look)
     next_look = now + min(max(FIRST_LOOK, (now - job.created) / 10), LONGEST_LOOK)
-    wake_at = min(next_look, _queue_deadline(seen, now))
+    wake_at = min(next_look, _queue_deadline(seen, now) or next_look)
     is_between_pods = all(pod.is_over or pod.is_ready for pod in seen.pods)
     if is_running(seen.transcription.status) and is_between_pods:
         return Decision(wake_at=wake_at)

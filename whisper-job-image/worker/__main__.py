@@ -69,7 +69,8 @@ def _load_engine(settings: WorkerSettings, scratch: Path) -> Transcribing:
 
 def _fail(words: LastWords, error: WorkerError) -> int:
     words.tell_fault(error.fault)
-    log.error("failed", extra={"reason": error.reason, "detail": str(error)}, exc_info=error)
+    is_ours = isinstance(error, InternalError)
+    log.error("failed", extra={"reason": error.reason, "detail": str(error)}, exc_info=error if is_ours else None)
     return error.exit_code
 
 

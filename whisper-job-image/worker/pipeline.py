@@ -76,8 +76,8 @@ class Run:
         samples = self._read_samples()
         transcript = self._transcribe(samples)
         result = self._save(transcript, len(samples) / BYTES_PER_SECOND)
-        self._announce(result)
-        self._deliver(transcript, attempts=0)
+        if self._announce(result):
+            self._deliver(transcript, attempts=0)
         return result
 
     def _open(self) -> Status:
@@ -131,12 +131,14 @@ class Run:
             self._doors.store.write(result.key, body, CONTENT_TYPES["json"])
         return result
 
-    def _announce(self, result: Result) -> None:
+    def _announce(self, result: Result) -> bool:
+        """False when the status has not taken it: the transcription has ended, or the controller sees to the rest."""
         self._doors.tell_result(result)
         pending = CallbackRecord(state=CallbackState.PENDING, id=self._task.callback_id)
         callback = pending if self._task.callback_url else None
         is_told = self._doors.reporter.report_result(self._gate.finish(), result, callback)
         log.info("result stored", extra={"key": result.key, "sha256": result.sha256, "is_in_status": is_told})
+        return is_told
 
     def _deliver(self, transcript: Transcript, attempts: int) -> None:
         if self._task.callback_url is None:

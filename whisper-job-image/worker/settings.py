@@ -1,13 +1,15 @@
 """What the environment tells the worker. Read once, by `__main__`."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from crds.worker import WorkerTask
 from worker.errors import InvalidTaskError
+
+LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(str.upper)]
 
 
 class WorkerSettings(BaseSettings):
@@ -27,7 +29,7 @@ class WorkerSettings(BaseSettings):
     model_dir: Path = Field(default=Path("/models"), description="Folder of <name>.pt models.")
     max_input_bytes: int = Field(default=10 * 1024**3, gt=0, description="Largest media file that is fetched.")
     max_audio_seconds: float = Field(default=4 * 3600, gt=0, description="Longest audio that is transcribed.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
+    log_level: LogLevel = Field(default="INFO", description="Least level that is logged, in upper or lower case.")
 
 
 def read_settings() -> WorkerSettings:

@@ -2,8 +2,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from api_fakes import NOW, FakeStore, FakeUploads, some_settings
-from fastapi.testclient import TestClient
+from api_fakes import NOW, Caller, FakeStore, FakeUploads, some_settings
 
 from api.app import build_app
 
@@ -19,16 +18,16 @@ def uploads() -> FakeUploads:
 
 
 @pytest.fixture(scope="session")
-def shared_client() -> Iterator[TestClient]:
+def shared_client() -> Iterator[Caller]:
     """One app for all tests, because building it takes longer than most of them."""
-    app = build_app(some_settings(), FakeStore(), FakeUploads(), lambda: NOW)
-    with TestClient(app, raise_server_exceptions=False, base_url="http://api") as client:
-        yield client
+    client = Caller(build_app(some_settings(), FakeStore(), FakeUploads(), lambda: NOW))
+    yield client
+    client.close()
 
 
 @pytest.fixture
-def client(shared_client: TestClient, store: FakeStore, uploads: FakeUploads) -> TestClient:
+def client(shared_client: Caller, store: FakeStore, uploads: FakeUploads) -> Caller:
     """The shared app over this test's own doors."""
-    state = shared_client.app.state  # type: ignore[attr-defined]
+    state = shared_client.app.state
     state.parts = replace(state.parts, store=store, uploads=uploads)
     return shared_client

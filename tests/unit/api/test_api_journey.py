@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from api_fakes import KEY, NOW, SECRET, VIDEO_URL, FakeStore, FakeUploads, a_result, a_row, some_settings
+from api_fakes import KEY, NOW, SECRET, VIDEO_URL, Caller, FakeStore, FakeUploads, a_result, a_row, some_settings
 from fastapi.testclient import TestClient
 
 from api.app import build_app
@@ -19,7 +19,7 @@ PROBLEM = "application/problem+json"
 
 
 @pytest.mark.parametrize("field", ["content_type", "filetype"])
-def test_generate_url_answers_both_dialects(client: TestClient, uploads: FakeUploads, field: str) -> None:
+def test_generate_url_answers_both_dialects(client: Caller, uploads: FakeUploads, field: str) -> None:
     answer = client.post(f"{BASE}/generate-url", json={"filename": "sample.mp4", field: "video/mp4"})
     assert answer.status_code == 200
     body = answer.json()
@@ -29,14 +29,14 @@ def test_generate_url_answers_both_dialects(client: TestClient, uploads: FakeUpl
     assert uploads.signed == [(body["fileKey"], "video/mp4")]
 
 
-def test_video_url_of_generate_url_is_accepted_back_in_any_script(client: TestClient, uploads: FakeUploads) -> None:
+def test_video_url_of_generate_url_is_accepted_back_in_any_script(client: Caller, uploads: FakeUploads) -> None:
     made = client.post(f"{BASE}/generate-url", json={"filename": "회의 100%.mp4", "content_type": "video/mp4"}).json()
     uploads.objects[made["fileKey"]] = b"video"
     for url in (made["video_url"], made["video_url"] + "?X-Amz-Signature=secret"):
         assert client.post(f"{BASE}/request-process", json={"video_url": url}).status_code == 202
 
 
-def test_request_process_starts_a_transcription_under_a_new_id(client: TestClient, store: FakeStore) -> None:
+def test_request_process_starts_a_transcription_under_a_new_id(client: Caller, store: FakeStore) -> None:
     answer = client.post(f"{BASE}/request-process", json={"video_url": VIDEO_URL + "?X-Amz-Signature=secret"})
     job_id = answer.json()["job_id"]
     assert answer.status_code == 202
@@ -48,7 +48,7 @@ def test_request_process_starts_a_transcription_under_a_new_id(client: TestClien
     assert source.etag == '"421b47ffd946ca083b65cd668c6b17e6"'
 
 
-def test_process_video_answers_the_journey_body(client: TestClient) -> None:
+def test_process_video_answers_the_journey_body(client: Caller) -> None:
     answer = client.post(f"{BASE}/process-video", json={"job_id": "123456", "video_url": VIDEO_URL})
     assert answer.status_code == 202
     assert answer.json() == {
@@ -59,7 +59,7 @@ def test_process_video_answers_the_journey_body(client: TestClient) -> None:
     }
 
 
-def test_options_reach_the_resource(client: TestClient, store: FakeStore) -> None:
+def test_options_reach_the_resource(client: Caller, store: FakeStore) -> None:
     asked = {
         "job_id": "a",
         "video_url": VIDEO_URL,
@@ -96,7 +96,7 @@ def test_options_reach_the_resource(client: TestClient, store: FakeStore) -> Non
 
 
 def test_the_same_request_is_the_same_job_even_when_the_upload_is_gone(
-    client: TestClient, store: FakeStore, uploads: FakeUploads
+    client: Caller, store: FakeStore, uploads: FakeUploads
 ) -> None:
     first = client.post(f"{BASE}/process-video", json={"job_id": "a", "video_url": VIDEO_URL})
     uploads.objects.clear()
@@ -108,7 +108,7 @@ def test_the_same_request_is_the_same_job_even_when_the_upload_is_gone(
     assert len(store.list()) == 1
 
 
-def test_the_same_id_with_another_wish_is_a_conflict(client: TestClient, uploads: FakeUploads) -> None:
+def test_the_same_id_with_another_wish_is_a_conflict(client: Caller, uploads: FakeUploads) -> None:
     client.post(f"{BASE}/process-video", json={"job_id": "a", "video_url": VIDEO_URL})
     uploads.objects["videos/other.mp4"] = b"video"
     for wish in ({"video_url": VIDEO_URL, "language": "ko"}, {"video_url": "s3://media/videos/other.mp4"}):
@@ -116,7 +116,7 @@ def test_the_same_id_with_another_wish_is_a_conflict(client: TestClient, uploads
         assert (answer.status_code, answer.json()["code"]) == (409, "job_conflict")
 
 
-def test_a_request_that_loses_a_race_finds_the_winner(client: TestClient, store: FakeStore, monkeypatch: Any) -> None:
+def test_a_request_that_loses_a_race_finds_the_winner(client: Caller, store: FakeStore, monkeypatch: Any) -> None:
     client.post(f"{BASE}/process-video", json={"job_id": "a", "video_url": VIDEO_URL})
 
     async def miss(_: str) -> None: ...
@@ -127,7 +127,7 @@ def test_a_request_that_loses_a_race_finds_the_winner(client: TestClient, store:
     assert other.status_code == 409
 
 
-def test_case_86_a_job_that_is_being_deleted_is_neither_seen_nor_revived(client: TestClient, store: FakeStore) -> None:
+def test_case_86_a_job_that_is_being_deleted_is_neither_seen_nor_revived(client: Caller, store: FakeStore) -> None:
     client.post(f"{BASE}/process-video", json={"job_id": "a", "video_url": VIDEO_URL})
     row = store.rows.get("a")
     assert row is not None
@@ -137,7 +137,7 @@ def test_case_86_a_job_that_is_being_deleted_is_neither_seen_nor_revived(client:
     assert client.get(f"{BASE}/jobs").json() == {"jobs": [], "next_token": None}
 
 
-def test_case_47_a_request_before_the_upload_is_refused(client: TestClient, uploads: FakeUploads) -> None:
+def test_case_47_a_request_before_the_upload_is_refused(client: Caller, uploads: FakeUploads) -> None:
     uploads.objects.clear()
     answer = client.post(f"{BASE}/request-process", json={"video_url": VIDEO_URL})
     assert (answer.status_code, answer.json()["code"]) == (404, "object_not_found")
@@ -151,7 +151,7 @@ def test_case_70_an_empty_or_too_large_upload_is_refused(store: FakeStore, uploa
     assert (answer.status_code, answer.json()["code"]) == (422, "object_size")
 
 
-def test_status_is_processing_with_zero_at_the_start(client: TestClient) -> None:
+def test_status_is_processing_with_zero_at_the_start(client: Caller) -> None:
     client.post(f"{BASE}/process-video", json={"job_id": "a", "video_url": VIDEO_URL})
     body = client.get(f"{BASE}/status/a").json()
     assert body["created_at"].endswith("Z")
@@ -161,7 +161,7 @@ def test_status_is_processing_with_zero_at_the_start(client: TestClient) -> None
     }  # fmt: skip
 
 
-def test_status_tells_how_far_it_is(client: TestClient, store: FakeStore) -> None:
+def test_status_tells_how_far_it_is(client: Caller, store: FakeStore) -> None:
     progress = {
         "podUID": "p",
         "attempt": 1,
@@ -180,7 +180,7 @@ def test_status_tells_how_far_it_is(client: TestClient, store: FakeStore) -> Non
     assert body["started_at"] == started
 
 
-def test_status_names_the_failure(client: TestClient, store: FakeStore) -> None:
+def test_status_names_the_failure(client: Caller, store: FakeStore) -> None:
     failure = {"reason": "NoAudio", "message": "The file has no audio track.", "retryable": False}
     store.rows.see(a_row("a", status={"state": "Failed", "attempt": 1, "failure": failure}))
     body = client.get(f"{BASE}/status/a").json()
@@ -188,7 +188,7 @@ def test_status_names_the_failure(client: TestClient, store: FakeStore) -> None:
     assert body["error"] == {"code": "NoAudio", "message": "The file has no audio track.", "retryable": False}
 
 
-def test_jobs_are_listed_newest_first(client: TestClient, store: FakeStore) -> None:
+def test_jobs_are_listed_newest_first(client: Caller, store: FakeStore) -> None:
     for version, name in enumerate(["old", "new"], start=1):
         store.rows.see(a_row(name, version, {"state": "Succeeded"}))
     body = client.get(f"{BASE}/jobs").json()
@@ -197,7 +197,7 @@ def test_jobs_are_listed_newest_first(client: TestClient, store: FakeStore) -> N
     assert body["next_token"] is None
 
 
-def test_result_streams_the_stored_json(client: TestClient, store: FakeStore, uploads: FakeUploads) -> None:
+def test_result_streams_the_stored_json(client: Caller, store: FakeStore, uploads: FakeUploads) -> None:
     result = a_result()
     uploads.objects[result["key"]] = stored = '{"text":" 안녕","segments":[],"language":"ko"}'.encode()
     store.rows.see(a_row("a", status={"state": "Succeeded", "result": result}))
@@ -208,7 +208,7 @@ def test_result_streams_the_stored_json(client: TestClient, store: FakeStore, up
     assert answer.headers["content-length"] == str(len(stored))
 
 
-def test_result_is_a_conflict_with_the_status_while_there_is_none(client: TestClient, store: FakeStore) -> None:
+def test_result_is_a_conflict_with_the_status_while_there_is_none(client: Caller, store: FakeStore) -> None:
     store.rows.see(a_row("a", status={"state": "Running"}))
     answer = client.get(f"{BASE}/result/a")
     assert answer.status_code == 409
@@ -216,12 +216,12 @@ def test_result_is_a_conflict_with_the_status_while_there_is_none(client: TestCl
     assert answer.json()["job"]["status"] == "processing"
 
 
-def test_result_is_gone_when_the_file_was_deleted(client: TestClient, store: FakeStore) -> None:
+def test_result_is_gone_when_the_file_was_deleted(client: Caller, store: FakeStore) -> None:
     store.rows.see(a_row("a", status={"state": "Succeeded", "result": a_result()}))
     assert client.get(f"{BASE}/result/a").status_code == 410
 
 
-def test_cancel_is_asked_once_and_is_a_conflict_at_the_end(client: TestClient, store: FakeStore) -> None:
+def test_cancel_is_asked_once_and_is_a_conflict_at_the_end(client: Caller, store: FakeStore) -> None:
     store.rows.see(a_row("a", status={"state": "Running"}))
     for _ in range(2):
         answer = client.post(f"{BASE}/jobs/a/cancel")
@@ -235,7 +235,7 @@ def test_cancel_is_asked_once_and_is_a_conflict_at_the_end(client: TestClient, s
 
 
 @pytest.mark.parametrize("path", ["status/nobody", "result/nobody", "status/Not%20an%20id", "status/a%00"])
-def test_an_unknown_id_gets_the_korean_message(client: TestClient, path: str) -> None:
+def test_an_unknown_id_gets_the_korean_message(client: Caller, path: str) -> None:
     answer = client.get(f"{BASE}/{path}")
     assert answer.status_code == 404
     assert answer.headers["content-type"] == PROBLEM
@@ -249,7 +249,7 @@ FAILED = {"job_id": "a", "status": "failed", "error": {"code": "NoAudio", "messa
 
 
 @pytest.mark.parametrize("payload", [COMPLETED, FAILED])
-def test_a_callback_is_kept_once(client: TestClient, store: FakeStore, uploads: FakeUploads, payload: Any) -> None:
+def test_a_callback_is_kept_once(client: Caller, store: FakeStore, uploads: FakeUploads, payload: Any) -> None:
     store.rows.see(a_row("a"))
     for _ in range(2):
         answer = client.post(f"{BASE}/result", json=payload)
@@ -259,7 +259,7 @@ def test_a_callback_is_kept_once(client: TestClient, store: FakeStore, uploads: 
 
 
 def test_case_129_another_callback_of_the_same_job_is_a_conflict(
-    client: TestClient, store: FakeStore, uploads: FakeUploads
+    client: Caller, store: FakeStore, uploads: FakeUploads
 ) -> None:
     store.rows.see(a_row("a"))
     client.post(f"{BASE}/result", json=COMPLETED)
@@ -268,7 +268,7 @@ def test_case_129_another_callback_of_the_same_job_is_a_conflict(
     assert b"hello" in uploads.objects["callbacks/transcription/a/uid-of-a.json"]
 
 
-def test_case_128_a_callback_of_an_unknown_job_stores_nothing(client: TestClient, uploads: FakeUploads) -> None:
+def test_case_128_a_callback_of_an_unknown_job_stores_nothing(client: Caller, uploads: FakeUploads) -> None:
     answer = client.post(f"{BASE}/result", json=COMPLETED)
     assert answer.json()["message"] == JOB_NOT_FOUND_MESSAGE
     assert list(uploads.objects) == [KEY]
@@ -289,7 +289,7 @@ def test_case_128_a_callback_of_an_unknown_job_stores_nothing(client: TestClient
         [],
     ],
 )
-def test_a_callback_that_makes_no_sense_is_refused(client: TestClient, store: FakeStore, payload: Any) -> None:
+def test_a_callback_that_makes_no_sense_is_refused(client: Caller, store: FakeStore, payload: Any) -> None:
     store.rows.see(a_row("a"))
     assert client.post(f"{BASE}/result", json=payload).status_code == 422
 
@@ -313,7 +313,7 @@ def test_a_callback_over_the_cap_is_refused(store: FakeStore, uploads: FakeUploa
 
 
 def test_a_dependency_that_is_down_is_503_with_retry_after(
-    client: TestClient, store: FakeStore, uploads: FakeUploads
+    client: Caller, store: FakeStore, uploads: FakeUploads
 ) -> None:
     uploads.is_down = True
     answer = client.post(f"{BASE}/request-process", json={"video_url": VIDEO_URL})
@@ -323,13 +323,13 @@ def test_a_dependency_that_is_down_is_503_with_retry_after(
     assert client.get("/health").json() == {"status": "ok"}
 
 
-def test_readiness_waits_for_the_first_list(client: TestClient, store: FakeStore) -> None:
+def test_readiness_waits_for_the_first_list(client: Caller, store: FakeStore) -> None:
     assert client.get("/ready").json() == {"status": "ready"}
     store.is_synced = False
     assert client.get("/ready").status_code == 503
 
 
-def test_liveness_ends_when_the_cache_is_no_longer_kept_up(client: TestClient, store: FakeStore) -> None:
+def test_liveness_ends_when_the_cache_is_no_longer_kept_up(client: Caller, store: FakeStore) -> None:
     store.is_following = False
     assert client.get("/health").status_code == 503
 
@@ -345,7 +345,7 @@ def test_metrics_name_routes_and_no_ids(uploads: FakeUploads) -> None:
     assert "some-id" not in text
 
 
-def test_openapi_is_published_and_names_every_operation(client: TestClient) -> None:
+def test_openapi_is_published_and_names_every_operation(client: Caller) -> None:
     document = client.get("/openapi.json").json()
     assert document["openapi"].startswith("3.1")
     operations = {o["operationId"] for path in document["paths"].values() for o in path.values()}
@@ -362,7 +362,7 @@ def test_openapi_is_published_and_names_every_operation(client: TestClient) -> N
     assert client.get("/docs").status_code == 404
 
 
-def test_browsers_may_read_location(client: TestClient) -> None:
+def test_browsers_may_read_location(client: Caller) -> None:
     answer = client.post(
         f"{BASE}/process-video",
         json={"job_id": "a", "video_url": VIDEO_URL},

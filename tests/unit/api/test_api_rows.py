@@ -65,3 +65,8 @@ def test_progress_is_not_100_before_the_result_is_stored() -> None:
     assert render_status(a_row(status={"state": "Running", "progress": progress})).progress == 99
     stored = {"state": "Running", "progress": progress, "result": a_result()}
     assert render_status(a_row(status=stored)).progress == 100
+
+
+def test_a_list_from_a_restored_cluster_replaces_everything() -> None:
+    rows = Rows([a_row("gone", 50)], version=60)
+    assert rows.replaced_by([a_row("listed", 5)], 20).newest_first() == [a_row("listed", 5)]

@@ -86,6 +86,7 @@ def test_a_well_formed_url_of_something_else_is_foreign(url: str) -> None:
         "https://my-bucket.s3.amazonaws.com\\@evil/videos/a.mp4",
         "https://my-bucket.s3.amazonaws.com:65536/videos/a.mp4",
         "https://my-bucket.s3.amazonaws.com:-1/videos/a.mp4",
+        "https://my-bucket.s3.amazonaws.com:0/videos/a.mp4",
         "https://my-bucket.s3.amazonaws.com",
         "https://my-bucket.s3.amazonaws.com/",
         "https://my-bucket.s3.amazonaws.com/videos/a%zz.mp4",

@@ -1,6 +1,7 @@
 """A loopback HTTP server that answers from a list and keeps what it was sent."""
 
 import asyncio
+import contextlib
 import json
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -37,16 +38,21 @@ class Loopback:
         self.requests: list[Request] = []
         self._answers = list(answers) or [Answer()]
         self._server: asyncio.Server | None = None
+        self._serving: set[asyncio.Task[None]] = set()
         self.url = ""
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self
 
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
+        await asyncio.gather(*self._serving)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._serving.add(asyncio.create_task(self._serve(reader, writer)))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
@@ -62,3 +68,5 @@ class Loopback:
             lines = [f"HTTP/1.1 {answer.code} Answer", *(f"{k}: {v}" for k, v in fields.items()), "", ""]
             writer.write("\r\n".join(lines).encode() + answer.body)
         writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()

@@ -42,9 +42,12 @@ async def good(cluster: FakeCluster, clock: Clock, settle_down: Callable[[], Awa
 
 async def bad(cluster: FakeCluster, clock: Clock, settle_down: Callable[[], Awaitable[None]]) -> None:
     await settle_down()
+    cluster.change_job("clip-1", ready=1)
+    cluster.pods["clip-1"] = (a_pod(is_ready=True),)
+    await settle_down()
     fault = an_outcome(reason=Reason.NO_AUDIO, message="The file has no sound.")
     cluster.pods["clip-1"] = (a_failed_pod(int(ExitCode.BAD_MEDIA), termination_message=fault),)
-    cluster.change_job("clip-1", failed=1, ended="Failed", ended_reason="PodFailurePolicy")
+    cluster.change_job("clip-1", ready=0, failed=1, ended="Failed", ended_reason="PodFailurePolicy")
     clock.advance(5)
     await settle_down()
 
@@ -69,7 +72,7 @@ async def retried(cluster: FakeCluster, clock: Clock, settle_down: Callable[[], 
 
 STORIES: dict[str, tuple[Story, State, list[str]]] = {
     "good": (good, State.SUCCEEDED, ["status", "create", "status", "status", "expire", "label"]),
-    "bad": (bad, State.FAILED, ["status", "create", "status", "expire", "status", "label"]),
+    "bad": (bad, State.FAILED, ["status", "create", "status", "status", "expire", "status", "label"]),
     "cancelled": (cancelled, State.CANCELLED, ["status", "create", "status", "delete", "status", "status", "label"]),
     "retried": (retried, State.SUCCEEDED, []),
 }

@@ -1,4 +1,5 @@
 import asyncio
+import ssl
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from controller.delivery import Report, advance, build_record, plan
 from controller.errors import MissingError, TransientError
 from controller.outbox import Outbox
 from controller.outcome import build_failure
+from controller.settings import ControllerSettings
 from crds.reasons import Reason
 from crds.transcriptionjob import CallbackRecord, CallbackState, Result, State, Status, Transcription
 
@@ -20,6 +22,9 @@ ROW = build_record(ID, NOW)
 FAILED = final(State.FAILED, failure=build_failure(Reason.NO_AUDIO), callback=ROW)
 CANCELLED = final(State.CANCELLED, callback=ROW)
 SUCCEEDED = final(State.SUCCEEDED, result=RESULT, callback=ROW)
+
+
+TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 class FakeResults:
@@ -33,13 +38,18 @@ class FakeResults:
         return self._outcome
 
 
+def build_outbox(settings: ControllerSettings, transcript: dict[str, Any] | Exception | None = None) -> Outbox:
+    results: Any = FakeResults(transcript or {})
+    return Outbox(settings, results, Clock(), verify=TLS)
+
+
 def send(
     status: Status, *answers: Answer, results: Any = None, secret: str | None = SECRET, path: str = "/hook", **spec: Any
 ) -> tuple[Report, Loopback]:
     async def scene() -> tuple[Report, Loopback]:
         async with Loopback(*answers) as server:
             settings = some_settings(callback_url=server.url + path, callback_secret=secret)
-            outbox = Outbox(settings, FakeResults(results or {"text": "hello"}), Clock())  # type: ignore[arg-type]
+            outbox = build_outbox(settings, results or {"text": "hello"})
             report = await outbox.send(a_transcription(status, **spec))
             await outbox.close()
             return report, server
@@ -81,7 +91,7 @@ def test_completed_one_carries_the_transcript() -> None:
 def test_own_url_is_called_when_the_request_names_one() -> None:
     async def scene() -> list[str]:
         async with Loopback() as server:
-            outbox = Outbox(some_settings(callback_url="http://127.0.0.1:9/no"), FakeResults({}), Clock())  # type: ignore[arg-type]
+            outbox = build_outbox(some_settings(callback_url="http://127.0.0.1:9/no"))
             await outbox.send(a_transcription(FAILED, callback={"url": f"{server.url}/mine?a=1"}))
             await outbox.close()
             return [request.path for request in server.requests]
@@ -137,7 +147,7 @@ def test_answer_is_read_only_up_to_the_cap() -> None:
 def test_try_has_no_status_code_when_nobody_listens() -> None:
     async def scene() -> Report:
         settings = some_settings(callback_url="http://127.0.0.1:9/none")
-        outbox = Outbox(settings, FakeResults({}), Clock())  # type: ignore[arg-type]
+        outbox = build_outbox(settings)
         report = await outbox.send(a_transcription(FAILED))
         await outbox.close()
         return report

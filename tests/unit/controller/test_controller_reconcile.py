@@ -384,6 +384,13 @@ def test_next_attempt_starts_when_retries_rises_on_a_failed_one() -> None:
     assert "CallbackDelivered" not in {c.type for c in new.conditions}
 
 
+def test_queue_deadline_starts_anew_when_one_that_ran_is_retried() -> None:
+    status = final(State.FAILED, failure=build_failure(Reason.GPU_FAULT), start_time=NOW)
+    late = NOW + timedelta(days=30)
+    decision = decide(seen(a_transcription(status, retries=1), job=FAILED), POLICY, late)
+    assert decision.wake_at == late + timedelta(days=1)
+
+
 @pytest.mark.parametrize("state", [State.SUCCEEDED, State.CANCELLED])
 def test_retries_is_only_noted_when_it_did_not_fail(state: State) -> None:
     status = final(state, settled=True)

@@ -128,6 +128,12 @@ def test_the_run_succeeds_when_the_api_server_is_away(tmp_path: Path) -> None:
     assert a_run(world, tmp_path).run() == world.told[-1]
 
 
+def test_nobody_is_told_when_the_status_does_not_take_the_result(tmp_path: Path) -> None:
+    world = FakeWorld(is_reachable=False)
+    a_run(world, tmp_path).run()
+    assert world.payloads == []
+
+
 def test_a_stored_result_is_adopted_when_a_pod_is_replaced(tmp_path: Path) -> None:
     pending = CallbackRecord(state=CallbackState.PENDING, id="msg_u1_1", attempts=1)
     world = FakeWorld(status=Status(result=a_result(), callback=pending))

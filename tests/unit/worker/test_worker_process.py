@@ -38,7 +38,7 @@ def message(tmp_path: Path) -> Path:
 
 
 def test_a_bad_task_ends_with_64(message: Path) -> None:
-    command = [sys.executable, "-c", MAIN, message]
+    command = [sys.executable, "-c", MAIN, str(message)]
     done = subprocess.run(command, env=ENVIRONMENT | {TASK_ENV: "{"}, capture_output=True, text=True, check=False)
     assert done.returncode == ExitCode.BAD_TASK
     assert read(message).failure == the_fault(Reason.INVALID_TASK)
@@ -48,7 +48,7 @@ def test_a_bad_task_ends_with_64(message: Path) -> None:
 def test_an_unknown_fault_ends_with_85(message: Path) -> None:
     # there is no service account here
     task = a_task().model_dump_json(by_alias=True)
-    command = [sys.executable, "-c", MAIN, message]
+    command = [sys.executable, "-c", MAIN, str(message)]
     done = subprocess.run(command, env=ENVIRONMENT | {TASK_ENV: task}, capture_output=True, text=True, check=False)
     assert done.returncode == ExitCode.INTERNAL
     assert read(message).failure == the_fault(Reason.INTERNAL_ERROR)
@@ -59,7 +59,7 @@ def test_an_unknown_fault_ends_with_85(message: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [[], ["busy"]], ids=["waiting", "busy"])
 def test_sigterm_ends_with_143_at_once(arguments: list[str], message: Path) -> None:
-    command = [sys.executable, "-c", WAIT, message, *arguments]
+    command = [sys.executable, "-c", WAIT, str(message), *arguments]
     with subprocess.Popen(
         command, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as process:

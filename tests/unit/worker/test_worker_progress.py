@@ -1,7 +1,7 @@
 """Progress tells the truth: it never falls, and 100 means stored."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from worker_fakes import FakeClock
 
@@ -83,6 +83,7 @@ def test_all_audio_is_done_when_saving_after_silence() -> None:
     assert gate.finish().percent == 100
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0, 1e5), st.floats(0, 60))),
     st.integers(0, 99),

@@ -121,6 +121,6 @@ def test_a_stored_file_is_read_back(client: "S3Client", s3: Stubber) -> None:
 
 
 def test_the_client_suits_servers_other_than_aws() -> None:
-    config = build_client(some_settings(s3_endpoint="http://s3:7070", s3_path_style=True)).meta.config
+    config: Any = build_client(some_settings(s3_endpoint="http://s3:7070", s3_path_style=True)).meta.config
     assert config.s3 == {"addressing_style": "path"}
     assert config.request_checksum_calculation == "when_required"

@@ -37,6 +37,11 @@ def test_an_empty_variable_is_as_good_as_none(environment: pytest.MonkeyPatch) -
     assert settings.callback_secret is None
 
 
+def test_the_log_level_may_be_in_lower_case(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("WORKER_LOG_LEVEL", "warning")
+    assert read_settings().log_level == "WARNING"
+
+
 @pytest.mark.parametrize("task", ["", "{", "[]", '{"target": 1}', '{"model": "demo"}'])
 def test_a_task_is_invalid_when_it_does_not_parse(task: str, environment: pytest.MonkeyPatch) -> None:
     environment.setenv(TASK_ENV, task)

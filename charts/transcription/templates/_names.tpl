@@ -1,0 +1,65 @@
+{{/* Names, labels and environment that more than one template uses. */}}
+
+{{- define "transcription.selector" -}}
+app.kubernetes.io/name: {{ .root.Chart.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{- define "transcription.labels" -}}
+{{ include "transcription.selector" . }}
+app.kubernetes.io/part-of: {{ .root.Chart.Name }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{- define "transcription.metadata" -}}
+name: {{ .root.Release.Name }}-{{ .component }}
+namespace: {{ .root.Release.Namespace }}
+labels: {{- include "transcription.labels" . | nindent 2 }}
+{{- end }}
+
+{{- define "transcription.image" -}}
+{{- $image := (index .root.Values .component).image -}}
+{{- if $image.digest -}}
+{{ $image.repository }}@{{ $image.digest }}
+{{- else -}}
+{{ $image.repository }}:{{ $image.tag | default .root.Chart.AppVersion }}
+{{- end -}}
+{{- end }}
+
+{{- define "transcription.pullSecrets" -}}
+{{- $secrets := list -}}
+{{- range .Values.image.pullSecrets }}{{ $secrets = append $secrets (dict "name" .) }}{{ end -}}
+{{ toJson $secrets }}
+{{- end }}
+
+{{/* What the API and the controller are told alike; the prefix keeps their settings apart. */}}
+{{- define "transcription.env" -}}
+{{- $values := .root.Values -}}
+- {name: {{ .prefix }}_NAMESPACE, value: {{ .root.Release.Namespace | quote }}}
+- {name: {{ .prefix }}_LOG_LEVEL, value: {{ $values.logLevel | quote }}}
+- {name: {{ .prefix }}_S3_BUCKET, value: {{ $values.s3.bucket | quote }}}
+- {name: {{ .prefix }}_S3_REGION, value: {{ $values.s3.region | quote }}}
+- {name: {{ .prefix }}_S3_PATH_STYLE, value: {{ $values.s3.pathStyle | quote }}}
+{{- with $values.s3.endpoint }}
+- {name: {{ $.prefix }}_S3_ENDPOINT, value: {{ . | quote }}}
+{{- end }}
+{{- with $values.callback.signingSecret }}
+- {name: {{ $.prefix }}_CALLBACK_SECRET, valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: secret}}}
+{{- end }}
+{{- with (index $values .component).s3Secret }}
+- {name: AWS_ACCESS_KEY_ID, valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: AWS_ACCESS_KEY_ID}}}
+- {name: AWS_SECRET_ACCESS_KEY, valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: AWS_SECRET_ACCESS_KEY}}}
+{{- end }}
+{{- end }}
+
+{{/* The restricted Pod Security standard, and a root file system that nobody writes. */}}
+{{- define "transcription.podSecurity" -}}
+{runAsNonRoot: true, runAsUser: 65532, runAsGroup: 65532, seccompProfile: {type: RuntimeDefault}}
+{{- end }}
+
+{{- define "transcription.containerSecurity" -}}
+{allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
+{{- end }}

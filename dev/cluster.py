@@ -1,0 +1,195 @@
+"""The kind cluster: one node, two advertised GPUs, ports on 127.0.0.1. Called by the commands.
+
+Whether a cluster that is already there can be used is found out by using it: after a kill -9 the node may come back
+whole or broken, and making a new one takes less time than mending it.
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from dev import binaries, kubectl, process, state, versions
+from dev.docker import Docker, wait
+
+POD_NETWORK = {
+    "cniVersion": "1.0.0",
+    "name": "pods",
+    "plugins": [
+        {
+            "type": "ptp",
+            "ipMasq": True,
+            "ipam": {"type": "host-local", "dataDir": "/run/cni-ipam-state", "routes": [{"dst": "0.0.0.0/0"}]},
+        },
+        {"type": "portmap", "capabilities": {"portMappings": True}},
+    ],
+}
+
+KUBELET = {
+    "apiVersion": "kubelet.config.k8s.io/v1beta1",
+    "kind": "KubeletConfiguration",
+    "failCgroupV1": False,
+    # At 85 % disk the kubelet would delete images that no pod uses just now, and a bare machine cannot pull them again.
+    "imageGCHighThresholdPercent": 100,
+    "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
+    "featureGates": {"KubeletInUserNamespace": True},
+}
+KUBE_PROXY = {
+    "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+    "kind": "KubeProxyConfiguration",
+    "conntrack": {"maxPerCore": 0},
+}
+CONTAINERD = '[plugins."io.containerd.grpc.v1.cri".registry]\nconfig_path = "/etc/containerd/certs.d"\n'
+
+
+def build_config(s3_folder: Path, own_network: bool) -> dict[str, object]:
+    """kind's configuration; `own_network` where the node image was made here and brings no CNI."""
+    ports = {versions.API_NODE_PORT: versions.API_PORT, versions.S3_NODE_PORT: versions.S3_PORT}
+    node = {
+        "role": "control-plane",
+        "extraPortMappings": [
+            {"containerPort": inner, "hostPort": outer, "listenAddress": "127.0.0.1"} for inner, outer in ports.items()
+        ],
+        "extraMounts": [{"hostPath": str(s3_folder), "containerPath": "/srv/s3"}],
+    }
+    return {
+        "kind": "Cluster",
+        "apiVersion": "kind.x-k8s.io/v1alpha4",
+        "networking": {"disableDefaultCNI": own_network},
+        "kubeadmConfigPatches": [json.dumps(KUBELET), json.dumps(KUBE_PROXY)],
+        "containerdConfigPatches": [CONTAINERD],
+        "nodes": [node],
+    }
+
+
+def ensure(docker: Docker, node_image: str | None) -> None:
+    """Use the cluster that is there, or make one; `node_image` is None where kind's own can be pulled."""
+    if docker.inspect(versions.NODE, "{{.State.Status}}") in ("exited", "created"):
+        docker.succeeds("start", versions.NODE)
+    if not is_healthy(docker, node_image):
+        create(docker, node_image)
+    advertise_gpus()
+
+
+def is_healthy(docker: Docker, node_image: str | None) -> bool:
+    """Whether the cluster that is there is the one we want and runs a pod to its end."""
+    if docker.inspect(versions.NODE, "{{.State.Running}}") != "true":
+        return False
+    if node_image and docker.inspect(versions.NODE, "{{.Config.Image}}") != node_image:
+        return False
+    write_kubeconfig(docker)
+    return wait(lambda: kubectl.succeeds("get", "--raw", "/readyz"), 60) and runs_a_pod()
+
+
+def runs_a_pod() -> bool:
+    """Whether scheduler, kubelet, containerd and pod network do their work, seen by a pod that ends well."""
+    try:
+        image = kubectl.output(
+            "-n",
+            "kube-system",
+            "get",
+            "deployment",
+            "coredns",
+            "-o",
+            "jsonpath={.spec.template.spec.containers[0].image}",
+        )
+        kubectl.output("-n", "kube-system", "delete", "pod", "probe", "--ignore-not-found", "--now")
+        kubectl.output("-n", "kube-system", "run", "probe", f"--image={image}", "--restart=Never", "--", "-version")
+        kubectl.output(
+            "-n", "kube-system", "wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/probe", "--timeout=60s"
+        )
+        kubectl.output("-n", "kube-system", "delete", "pod", "probe", "--wait=false")
+        kubectl.output("-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=60s")
+    except process.ProgramError:
+        return False
+    return True
+
+
+def create(docker: Docker, node_image: str | None) -> None:
+    """Make the cluster anew, up to the point where the node is Ready."""
+    kind = binaries.path(binaries.KIND)
+    process.run(
+        kind, "delete", "cluster", "--name", versions.CLUSTER, "--kubeconfig", kubectl.kubeconfig(), env=docker.env()
+    )
+    config = state.directory() / "kind.json"
+    config.write_text(json.dumps(build_config(s3_folder(), own_network=node_image is not None), indent=1))
+    image = ["--image", node_image] if node_image else ["--wait=120s"]
+    process.run(
+        kind,
+        "create",
+        "cluster",
+        "--name",
+        versions.CLUSTER,
+        "--config",
+        config,
+        "--kubeconfig",
+        kubectl.kubeconfig(),
+        *image,
+        env=docker.env(),
+    )
+    if node_image:
+        connect_pods(docker)
+    kubectl.output("wait", "--for=condition=Ready", "node", "--all", "--timeout=120s")
+    kubectl.output("-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=120s")
+
+
+def delete(docker: Docker) -> None:
+    """Remove the cluster and kind's network."""
+    kind = binaries.path(binaries.KIND)
+    if kind.exists():
+        process.run(
+            kind,
+            "delete",
+            "cluster",
+            "--name",
+            versions.CLUSTER,
+            "--kubeconfig",
+            kubectl.kubeconfig(),
+            env=docker.env(),
+        )
+    docker.succeeds("rm", "-f", "-v", versions.NODE)
+    docker.succeeds("network", "rm", versions.NETWORK)
+
+
+def connect_pods(docker: Docker) -> None:
+    """Give the node a pod network; its range is assigned a moment after the node itself appears."""
+    kubectl.output("wait", "--for=jsonpath={.spec.podCIDR}", f"node/{versions.NODE}", "--timeout=60s")
+    subnet = kubectl.output("get", "node", versions.NODE, "-o", "jsonpath={.spec.podCIDR}")
+    network = json.loads(json.dumps(POD_NETWORK))
+    network["plugins"][0]["ipam"]["ranges"] = [[{"subnet": subnet}]]
+    docker.output("exec", "-i", versions.NODE, "tee", "/etc/cni/net.d/10-pods.conflist", stdin=json.dumps(network))
+
+
+def write_kubeconfig(docker: Docker) -> None:
+    """Ask the cluster that runs for its admin's credentials; the port may have changed."""
+    text = process.output(
+        binaries.path(binaries.KIND), "get", "kubeconfig", "--name", versions.CLUSTER, env=docker.env()
+    )
+    state.write_private(kubectl.kubeconfig(), text + "\n")
+
+
+def publish() -> None:
+    """Give this checkout its own copy of the credentials."""
+    state.write_private(state.local("kubeconfig"), kubectl.kubeconfig().read_text())
+
+
+def advertise_gpus() -> None:
+    """Make the scheduler count GPUs on a node that has none; the kubelet forgets them whenever it starts."""
+    capacity = json.dumps({"status": {"capacity": {"nvidia.com/gpu": str(versions.GPUS)}}})
+    kubectl.output("patch", "node", versions.NODE, "--subresource=status", "--type=merge", "-p", capacity)
+
+
+def s3_folder() -> Path:
+    """The S3 server's files, owned by the account its pod runs as."""
+    for name in ("data", "iam"):
+        state.directory("s3", name)
+    folder = state.root() / "s3"
+    for path in (folder, folder / "data", folder / "iam"):
+        if os.geteuid() == 0 and path.stat().st_uid != s3_user():
+            shutil.chown(path, s3_user(), s3_user())
+    return folder
+
+
+def s3_user() -> int:
+    """The account that the S3 server's pod runs as: one that may write its folder, and never root."""
+    return os.geteuid() or 65532

@@ -1,0 +1,74 @@
+"""The virtual environment of tests and linters, and the commands that run in it. Called by the commands.
+
+It is kept in the machine's state under the hash of the lock file, so that a second clone installs nothing.
+"""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from dev import binaries, kubectl, packages, process, state
+
+
+def folder() -> Path:
+    """Where the environment of this lock file lies."""
+    lock_file = state.checkout() / "requirements/dev.txt"
+    return state.root() / "venv" / state.digest([lock_file], sys.version)
+
+
+def is_built() -> bool:
+    """Whether the environment of this lock file is there, whole."""
+    return (folder() / "complete").exists()
+
+
+def build() -> None:
+    """Make the environment; a half-made one of a killed run is thrown away."""
+    shutil.rmtree(folder(), ignore_errors=True)
+    state.directory("venv")
+    if not process.succeeds(sys.executable, "-c", "import ensurepip, venv"):
+        packages.install({"python3-venv": "python3-venv"})
+    process.run(sys.executable, "-m", "venv", folder())
+    lock_file = state.checkout() / "requirements/dev.txt"
+    process.run(folder() / "bin/python", "-m", "pip", "install", "--no-cache-dir", "--require-hashes", "-r", lock_file)
+    (folder() / "complete").touch()
+    for other in folder().parent.iterdir():
+        if other != folder():
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def env() -> dict[str, str]:
+    """Where commands of this checkout find its code, its programs and its cluster."""
+    root = state.checkout()
+    known = process.environment()
+    return known | {
+        "PATH": os.pathsep.join([f"{root}/.dev/bin", f"{folder()}/bin", known["PATH"]]),
+        "PYTHONPATH": f"{root}:{root}/whisper-job-image",
+        "KUBECONFIG": f"{root}/.dev/kubeconfig",
+    }
+
+
+def publish() -> None:
+    """Write `.dev/python`: this environment's interpreter, with our code on its path."""
+    settings = {name: value for name, value in env().items() if name in ("PYTHONPATH", "KUBECONFIG")}
+    exports = "".join(f"export {name}={value}\n" for name, value in settings.items())
+    path = f'export PATH="{state.checkout()}/.dev/bin:{folder()}/bin:$PATH"\n'
+    target = state.local("python")
+    target.write_text(f'#!/bin/sh\n# Written by `make up`.\n{exports}{path}exec {folder()}/bin/python "$@"\n')
+    target.chmod(0o755)
+
+
+def lint() -> None:
+    """Run every check that needs no cluster, on the caller's terminal."""
+    root = state.checkout()
+    process.show("ruff", "check", ".", env=env())
+    process.show("ruff", "format", "--check", ".", env=env())
+    process.show("mypy", env=env())
+    process.show("lint-imports", env=env())
+    chart = root / "charts/transcription"
+    process.show(binaries.path(binaries.HELM), "lint", chart, "-f", root / "dev/values.yaml", env=kubectl.env())
+
+
+def test() -> None:
+    """Run all tests."""
+    process.show("python", "-m", "pytest", "tests", env=env())

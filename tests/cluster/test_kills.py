@@ -1,0 +1,87 @@
+"""Every part may die while a transcription runs: it completes, and with the right words."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from crds.transcriptionjob import State
+from tests.support.kubectl import Manifest
+from tests.support.speech import Speech
+from tests.support.transcriptions import Transcriptions, an_id, is_final, is_transcribing, status_of
+from tests.support.words import assert_same_words
+
+Kill = Callable[[Transcriptions, Manifest], None]
+
+
+def lose_the_pod(transcriptions: Transcriptions, pod: Manifest) -> None:
+    """The pod is gone from one moment to the next, as with its node."""
+    transcriptions.kubectl.delete("pod", pod["metadata"]["name"], force=True)
+
+
+def drain_the_pod(transcriptions: Transcriptions, pod: Manifest) -> None:
+    """The pod gets SIGTERM and its grace period, as when a node is drained."""
+    transcriptions.kubectl.delete("pod", pod["metadata"]["name"])
+
+
+def kill_the_process(_: Transcriptions, pod: Manifest) -> None:
+    """SIGKILL from the node, as by the kernel when memory is short. The dev node's processes are this machine's."""
+    mark = f"WORKER_POD_UID={pod['metadata']['uid']}".encode()
+    pids = [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/environ") if mark in _read(path).split(b"\0")]
+    if not pids:
+        pytest.skip("the node's processes cannot be seen from here")
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+
+
+def _read(environ: Path) -> bytes:
+    try:
+        return environ.read_bytes()
+    except OSError:  # it ended just now, or it is not ours to look into
+        return b""
+
+
+@pytest.mark.parametrize("kill", [lose_the_pod, drain_the_pod, kill_the_process])
+def test_it_completes_when_its_worker_is_killed_while_it_transcribes(
+    transcriptions: Transcriptions, lecture: Speech, kill: Kill
+) -> None:
+    name = an_id("killed")
+    with transcriptions.watch(name) as watch:
+        transcriptions.start(name, lecture.mp3)
+        watch.until(is_transcribing(10), 60, "it is transcribed")
+        kill(transcriptions, transcriptions.pods(name)[0])
+        end = status_of(watch.until(is_final, 150, "it is final"))
+    assert end.state is State.SUCCEEDED, end.message
+    progress = [status.progress for status in map(status_of, watch.seen) if status.progress is not None]
+    percents = [p.percent for p in progress if p.percent is not None]
+    assert len({p.pod_uid for p in progress}) == 2, "the worker was not killed in time"
+    assert percents == sorted(percents)
+    assert_same_words(lecture.text, transcriptions.output(name, "txt").decode(), tolerance=0.01)
+
+
+def test_it_completes_in_one_pod_when_the_controller_is_killed_in_the_middle(
+    transcriptions: Transcriptions, lecture: Speech, kill_pods_of: Callable[[str], None]
+) -> None:
+    name = an_id("orphan")
+    with transcriptions.watch(name) as watch:
+        transcriptions.start(name, lecture.mp3)
+        watch.until(is_transcribing(1), 60, "it is transcribed")
+        kill_pods_of("controller")
+        end = status_of(watch.until(is_final, 120, "it is final"))
+    assert end.state is State.SUCCEEDED, end.message
+    assert len(transcriptions.pods(name)) == 1
+    assert_same_words(lecture.text, transcriptions.output(name, "txt").decode(), tolerance=0.01)
+
+
+def test_it_completes_in_one_pod_when_the_controller_is_killed_before_it_starts(
+    transcriptions: Transcriptions, clip: Speech, kill_pods_of: Callable[[str], None]
+) -> None:
+    name = an_id("unseen")
+    transcriptions.start(name, clip.mp4)
+    kill_pods_of("controller")
+    end = transcriptions.wait_until_finished(name, 120)
+    assert end.status.state is State.SUCCEEDED, end.status.message
+    assert len(transcriptions.pods(name)) == 1
+    assert_same_words(clip.text, transcriptions.output(name, "txt").decode())

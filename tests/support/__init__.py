@@ -1,0 +1,1 @@
+"""What tests share: speech made at test time, doors to the dev cluster, a callback receiver."""
