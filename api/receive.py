@@ -44,8 +44,8 @@ async def find_row(job_id: str, parts: Parts) -> Row:
 
 
 def build_callback_key(row: Row) -> str:
-    """Where a callback is kept; the UID keeps a deleted and re-made id apart."""
-    return f"callbacks/{row.namespace}/{row.name}/{row.uid}.json"
+    """Where a callback is kept; the UID keeps a deleted and re-made id apart, the attempt a retried one."""
+    return f"callbacks/{row.namespace}/{row.name}/{row.uid}/{row.attempt}.json"
 
 
 def render_canonical(payload: CallbackPayload) -> bytes:

@@ -254,7 +254,7 @@ def test_a_callback_is_kept_once(client: Caller, store: FakeStore, uploads: Fake
     for _ in range(2):
         answer = client.post(f"{BASE}/result", json=payload)
         assert (answer.status_code, answer.json()) == (200, {"status": "received"})
-    kept = json.loads(uploads.objects["callbacks/transcription/a/uid-of-a.json"])
+    kept = json.loads(uploads.objects["callbacks/transcription/a/uid-of-a/0.json"])
     assert kept == {"status": "completed"} | payload
 
 
@@ -265,7 +265,7 @@ def test_case_129_another_callback_of_the_same_job_is_a_conflict(
     client.post(f"{BASE}/result", json=COMPLETED)
     answer = client.post(f"{BASE}/result", json=FAILED)
     assert (answer.status_code, answer.json()["code"]) == (409, "result_conflict")
-    assert b"hello" in uploads.objects["callbacks/transcription/a/uid-of-a.json"]
+    assert b"hello" in uploads.objects["callbacks/transcription/a/uid-of-a/0.json"]
 
 
 def test_case_128_a_callback_of_an_unknown_job_stores_nothing(client: Caller, uploads: FakeUploads) -> None:
