@@ -10,11 +10,10 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 from dev import process, state, versions
-from dev.docker import Docker
+from dev.docker import Docker, mounts_under
 
 LABEL = "dev.transcription.base"
 BUNDLE = "etc/ssl/certs/ca-certificates.crt"
@@ -42,8 +41,10 @@ def is_current(docker: Docker) -> bool:
 
 def build(docker: Docker) -> None:
     """Make the stand-in with debootstrap and import it."""
-    with tempfile.TemporaryDirectory(dir=state.directory()) as folder:
-        root = Path(folder) / "root"
+    folder = state.directory("base")
+    discard(folder)
+    try:
+        root = folder / "root"
         process.run(
             "debootstrap", "--variant=minbase", "--include=ca-certificates", versions.DEBIAN, root, mirrors()["Debian"]
         )
@@ -53,6 +54,15 @@ def build(docker: Docker) -> None:
         trust(root)
         slim(root)
         import_image(docker, root)
+    finally:
+        discard(folder)
+
+
+def discard(folder: Path) -> None:
+    """Remove a root file system, also one that a killed debootstrap left with /proc mounted in it."""
+    for mount in mounts_under(folder):
+        process.run("umount", mount)
+    shutil.rmtree(folder)
 
 
 def key() -> str:

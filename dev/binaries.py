@@ -75,6 +75,9 @@ def build(program: Program) -> None:
     module = state.checkout() / "dev/tools" / program.module_file
     process.run("go", "build", *flags(program), "-o", f"{fresh}/", *program.packages, cwd=module, env=go_environment())
     fresh.rename(folder)
+    for older in folder.parent.glob(f"{program.name}-*"):
+        if older != folder:
+            shutil.rmtree(older, ignore_errors=True)
 
 
 def path(program: Program, command: str | None = None) -> Path:

@@ -7,6 +7,7 @@ whole or broken, and making a new one takes less time than mending it.
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from dev import binaries, kubectl, process, state, versions
@@ -83,26 +84,32 @@ def is_healthy(docker: Docker, node_image: str | None) -> bool:
 
 def runs_a_pod() -> bool:
     """Whether scheduler, kubelet, containerd and pod network do their work, seen by a pod that ends well."""
+    coredns = ["-n", "kube-system", "get", "deployment", "coredns"]
     try:
-        image = kubectl.output(
-            "-n",
-            "kube-system",
-            "get",
-            "deployment",
-            "coredns",
-            "-o",
-            "jsonpath={.spec.template.spec.containers[0].image}",
-        )
-        kubectl.output("-n", "kube-system", "delete", "pod", "probe", "--ignore-not-found", "--now")
-        kubectl.output("-n", "kube-system", "run", "probe", f"--image={image}", "--restart=Never", "--", "-version")
-        kubectl.output(
-            "-n", "kube-system", "wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/probe", "--timeout=60s"
-        )
-        kubectl.output("-n", "kube-system", "delete", "pod", "probe", "--wait=false")
+        image = kubectl.output(*coredns, "-o", "jsonpath={.spec.template.spec.containers[0].image}")
+        run_to_end("probe", image, ["-version"], timeout_seconds=60)
         kubectl.output("-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=60s")
     except process.ProgramError:
         return False
     return True
+
+
+def bring_image(image: str) -> None:
+    """Have the node pull an image before the first pod waits for it; quick when it is there."""
+    run_to_end("bring-image", image, ["true"], timeout_seconds=600, as_command=True)
+
+
+def run_to_end(
+    name: str, image: str, arguments: Sequence[str], timeout_seconds: int, *, as_command: bool = False
+) -> None:
+    """Run a pod beside the system's own and wait until it has ended well."""
+    where, waiting = ["-n", "kube-system"], f"--timeout={timeout_seconds}s"
+    command = ["--command"] if as_command else []
+    kubectl.output(*where, "delete", "pod", name, "--ignore-not-found", "--now")
+    kubectl.output(*where, "run", name, f"--image={image}", "--restart=Never", *command, "--", *arguments)
+    ended = "--for=jsonpath={.status.phase}=Succeeded"
+    kubectl.output(*where, "wait", ended, f"pod/{name}", waiting, timeout_seconds=timeout_seconds + 10)
+    kubectl.output(*where, "delete", "pod", name, "--wait=false")
 
 
 def create(docker: Docker, node_image: str | None) -> None:

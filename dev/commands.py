@@ -68,6 +68,8 @@ def test() -> None:
 def down() -> None:
     """Stop all that runs; what was built stays."""
     engine = docker.find()
+    if engine.is_ours and state.root().joinpath("docker").exists():
+        docker.ensure()  # what outlived a killed engine is found and stopped by the engine alone
     if engine.succeeds("info"):
         print("removing the cluster and the registry", flush=True)
         registry.remove(engine)
@@ -144,6 +146,7 @@ def cluster_steps(engine: Docker, pulled: bool) -> list[Step]:
         *([] if pulled else [node_step]),
         image_step(engine, images.S3),
         Step("bringing the cluster up", partial(ensure_cluster, engine, pulled), about_seconds=40),
+        Step("bringing the worker image to the node", partial(bring_worker, engine), about_seconds=120),
         Step("bringing S3 up", partial(ensure_storage, engine, secrets), about_seconds=10),
         Step("installing the release", partial(ensure_release, engine, secrets), about_seconds=60),
     ]
@@ -157,6 +160,11 @@ def ensure_cluster(engine: Docker, pulled: bool) -> None:
     binaries.publish(binaries.KUBECTL, binaries.HELM)
     python.publish()
     binaries.drop_caches()
+
+
+def bring_worker(engine: Docker) -> None:
+    """The node has the one large image, so that no transcription waits for it."""
+    cluster.bring_image(images.full_name(engine, images.WORKER))
 
 
 def ensure_storage(engine: Docker, secrets: keys.Keys) -> None:

@@ -62,6 +62,13 @@ class Docker:
         """Make an image of one layer that holds just these files (path in the image -> file)."""
         self._send(files, "import", *options, "-", image)
 
+    def forget_others(self, image: str) -> None:
+        """Remove the other versions of an image that we have built; layers that it shares with them stay."""
+        repository = image.rsplit(":", 1)[0]
+        for name in self.output("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", repository).split():
+            if name != image:
+                self.succeeds("rmi", name)
+
     def _send(self, files: Mapping[str, Path], *words: str) -> None:
         with tempfile.TemporaryFile(dir=state.directory()) as tar:
             archive.pack(files, tar)
@@ -97,8 +104,9 @@ def ensure() -> Docker:
 def start(docker: Docker) -> None:
     """Start our engine in a session of its own and wait until it answers."""
     RUN.mkdir(mode=0o711, exist_ok=True)
-    if not is_engine(read_pid()):
-        PID_FILE.unlink(missing_ok=True)  # left by kill -9; its number may belong to another process by now
+    for left_over in (PID_FILE, EXEC_ROOT / "containerd/containerd.pid"):
+        if not is_ours(read_pid(left_over)):
+            left_over.unlink(missing_ok=True)  # by kill -9; its number may belong to another process by now
     config = state.directory() / "daemon.json"
     config.write_text(json.dumps(build_config(lacks_sys_resource()), indent=1))
     with (state.directory("logs") / "dockerd.log").open("wb") as log:
@@ -144,9 +152,9 @@ def stop(docker: Docker) -> None:
     """Stop our engine with all that it runs; the host's own is left alone."""
     if not docker.is_ours:
         return
-    if is_engine(pid := read_pid()):
+    if is_ours(pid := read_pid(PID_FILE)):
         os.kill(pid, signal.SIGTERM)
-        wait(lambda: not is_engine(pid), 60)
+        wait(lambda: not is_ours(pid), 60)
     for left_over in processes_of(EXEC_ROOT):
         os.kill(left_over, signal.SIGKILL)
     wait(lambda: not processes_of(EXEC_ROOT), 10)
@@ -155,14 +163,16 @@ def stop(docker: Docker) -> None:
     process.succeeds("ip", "link", "delete", "docker0")
 
 
-def read_pid() -> int:
-    """The process id that our engine wrote, or 0."""
-    return int(PID_FILE.read_text()) if PID_FILE.exists() and PID_FILE.read_text().isdigit() else 0
+def read_pid(file: Path) -> int:
+    """The process id in a file, or 0."""
+    text = file.read_text().strip() if file.exists() else ""
+    return int(text) if text.isdigit() else 0
 
 
-def is_engine(pid: int) -> bool:
-    """Whether a process is a dockerd that runs on our configuration."""
-    return str(state.root() / "daemon.json") in command_line(pid).split("\0")
+def is_ours(pid: int) -> bool:
+    """Whether a process is our dockerd or its containerd, seen by the configuration it was started with."""
+    words = command_line(pid)
+    return str(state.root() / "daemon.json") in words or f"{EXEC_ROOT}/" in words
 
 
 def processes_of(folder: Path) -> list[int]:

@@ -74,12 +74,4 @@ def build_and_push(docker: Docker, image: Image) -> None:
     files, name = inputs(image), full_name(docker, image)
     docker.build(name, files, "Dockerfile" if image is S3 else image.dockerfile)
     docker.run("push", name)
-    forget_older(docker, image, name)
-
-
-def forget_older(docker: Docker, image: Image, current: str) -> None:
-    """Remove Docker's tags of earlier builds; layers that the current one shares stay."""
-    listed = docker.output("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", image.repository()).split()
-    for name in listed:
-        if name != current:
-            docker.succeeds("rmi", name)
+    docker.forget_others(name)

@@ -43,6 +43,7 @@ def build(docker: Docker) -> None:
     for image in wanted_images():
         build_part(docker, image)
     preload(docker, wanted_images(), name())
+    docker.forget_others(name())
 
 
 def build_part(docker: Docker, image: str) -> None:

@@ -9,22 +9,23 @@ def install(engine: docker.Docker) -> None:
     root = state.checkout()
     tags = [f"{image.name}.image.tag={images.tag(engine, image)}" for image in images.PRODUCT]
     options = [word for tag in tags for word in ("--set-string", tag)]
-    process.run(
-        binaries.path(binaries.HELM),
+    chart, values = root / "charts/transcription", root / "dev/values.yaml"
+    words: list[process.Word] = [
         "upgrade",
         "--install",
         versions.RELEASE,
-        root / "charts/transcription",
+        chart,
         "--namespace",
         versions.NAMESPACE,
         "-f",
-        root / "dev/values.yaml",
+        values,
         *options,
-        "--wait",
-        "--timeout",
-        "5m",
-        env=kubectl.env(),
-    )
+    ]
+    try:
+        process.run(binaries.path(binaries.HELM), *words, "--wait", "--timeout", "3m", env=kubectl.env())
+    except process.ProgramError as error:
+        seen = kubectl.output("-n", versions.NAMESPACE, "get", "pods", "-o", "wide")
+        raise process.ProgramError(f"{error}\n{seen}") from error
 
 
 def forget_pending() -> None:

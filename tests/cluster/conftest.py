@@ -142,7 +142,10 @@ def host_address(kubectl: Kubectl) -> str:
 
 @pytest.fixture
 def kill_pods_of(kubectl: Kubectl) -> Iterator[Callable[[str], None]]:
-    """Kills all pods of the api or the controller at once, as a lost node would; both are back when the test ends."""
+    """Kills all pods of the api or the controller, as a lost node would; returns when their containers are dead.
+
+    Their successors are ready when the test ends.
+    """
     killed: list[str] = []
 
     def kill(part: str) -> None:
@@ -152,7 +155,7 @@ def kill_pods_of(kubectl: Kubectl) -> Iterator[Callable[[str], None]]:
         labels = deployment["spec"]["selector"]["matchLabels"]
         pods = kubectl.list("pod", ",".join(f"{name}={value}" for name, value in labels.items()))
         assert pods
-        kubectl.delete("pod", *(pod["metadata"]["name"] for pod in pods), force=True)
+        kubectl.delete("pod", *(pod["metadata"]["name"] for pod in pods), kill=True)
 
     yield kill
     for deployment in killed:

@@ -67,6 +67,14 @@ class Service:
         self.ids.append(job_id)
         return self.ask("POST", "/process-video", {"job_id": job_id, "video_url": video_url, **options})
 
+    def retry_process_video(self, job_id: str, video_url: str) -> Document | None:
+        """The same request again, on a new connection; None while no API answers."""
+        try:
+            answer = self.call("POST", "/process-video", {"job_id": job_id, "video_url": video_url})
+        except httpx.TransportError:
+            return None
+        return answer.json() if answer.is_success else None
+
     def status(self, job_id: str) -> Document:
         return self.ask("GET", f"/status/{job_id}")
 

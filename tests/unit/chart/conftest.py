@@ -1,0 +1,22 @@
+"""The chart as Helm renders it, once for each set of values."""
+
+import pytest
+from chart_rendering import DEV_VALUES, FULL_VALUES, Chart, find_helm
+
+
+@pytest.fixture(scope="session")
+def chart() -> Chart:
+    return Chart(find_helm())
+
+
+@pytest.fixture(scope="session", params=["no values", "dev values", "every value"])
+def rendered(request: pytest.FixtureRequest, chart: Chart) -> list[dict[str, object]]:
+    """All objects, with each of three sets of values."""
+    files = {"no values": (), "dev values": (DEV_VALUES,), "every value": (FULL_VALUES,)}[request.param]
+    return chart.render(*files)
+
+
+@pytest.fixture(scope="session")
+def full(chart: Chart) -> list[dict[str, object]]:
+    """All objects, with every optional value set."""
+    return chart.render(FULL_VALUES)

@@ -1,0 +1,160 @@
+from typing import Any
+
+import pytest
+import yaml
+from chart_rendering import CHART, NAMESPACE, RELEASE, ROOT, Chart, Manifest
+
+CLUSTER_KINDS = {"CustomResourceDefinition", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+RIGHTS = {
+    "scribe-api": {("transcriptionjobs", "create get list patch watch")},
+    "scribe-controller": {
+        ("transcriptionjobs", "get list patch watch"),
+        ("transcriptionjobs/status", "patch"),
+        ("transcriptionjobs/finalizers", "update"),
+        ("jobs", "create delete get list patch watch"),
+        ("pods", "list"),
+    },
+    "scribe-worker": {("transcriptionjobs/status", "patch")},
+}
+
+
+def of_kind(objects: list[Manifest], kind: str) -> list[Manifest]:
+    return [found for found in objects if found["kind"] == kind]
+
+
+def pod_specs(objects: list[Manifest]) -> list[dict[str, Any]]:
+    return [deployment["spec"]["template"]["spec"] for deployment in of_kind(objects, "Deployment")]
+
+
+def test_every_part_is_there_with_any_values(rendered: list[Manifest]) -> None:
+    assert sorted(found["metadata"]["name"] for found in of_kind(rendered, "Deployment")) == [
+        "scribe-api",
+        "scribe-controller",
+    ]
+    assert {found["kind"] for found in rendered} == CLUSTER_KINDS | {
+        "Deployment",
+        "Role",
+        "RoleBinding",
+        "Service",
+        "ServiceAccount",
+    }
+
+
+def test_every_object_is_in_the_namespace_of_the_release(rendered: list[Manifest]) -> None:
+    for found in rendered:
+        wanted = None if found["kind"] in CLUSTER_KINDS else NAMESPACE
+        assert found["metadata"].get("namespace") == wanted, found["metadata"]["name"]
+
+
+def test_every_object_and_pod_says_who_manages_it(rendered: list[Manifest]) -> None:
+    templates = [found["spec"]["template"] for found in of_kind(rendered, "Deployment")]
+    for found in rendered + templates:
+        assert found["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "Helm"
+
+
+def test_services_and_deployments_select_their_own_pods(rendered: list[Manifest]) -> None:
+    (service,) = of_kind(rendered, "Service")
+    for deployment in of_kind(rendered, "Deployment"):
+        labels = deployment["spec"]["template"]["metadata"]["labels"].items()
+        assert deployment["spec"]["selector"]["matchLabels"].items() <= labels
+        is_api = deployment["metadata"]["name"] == "scribe-api"
+        assert (service["spec"]["selector"].items() <= labels) == is_api
+
+
+def test_every_pod_is_restricted(rendered: list[Manifest]) -> None:
+    for pod in pod_specs(rendered):
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] == 65532
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert pod["enableServiceLinks"] is False
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+        assert all(set(volume) == {"name", "emptyDir"} for volume in pod["volumes"])
+
+
+def test_every_container_is_restricted_and_bounded(rendered: list[Manifest]) -> None:
+    for container in [container for pod in pod_specs(rendered) for container in pod["containers"]]:
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert container["resources"]["limits"]["memory"]
+        assert set(container["resources"]["requests"]) == {"cpu", "memory"}
+        assert "cpu" not in container["resources"]["limits"]
+        assert {"livenessProbe", "readinessProbe", "startupProbe"} <= set(container)
+
+
+def test_probes_go_to_ports_that_are_open(rendered: list[Manifest]) -> None:
+    for container in [container for pod in pod_specs(rendered) for container in pod["containers"]]:
+        ports = {port["name"] for port in container["ports"]}
+        for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
+            assert container[probe]["httpGet"]["port"] in ports
+
+
+def test_only_pods_that_need_a_token_get_one(rendered: list[Manifest]) -> None:
+    assert all(account["automountServiceAccountToken"] is False for account in of_kind(rendered, "ServiceAccount"))
+    assert all(pod["automountServiceAccountToken"] is True for pod in pod_specs(rendered))
+
+
+def test_each_account_has_just_the_rights_that_its_program_uses(rendered: list[Manifest]) -> None:
+    found = {
+        role["metadata"]["name"]: {
+            (resource, " ".join(sorted(rule["verbs"]))) for rule in role["rules"] for resource in rule["resources"]
+        }
+        for role in of_kind(rendered, "Role")
+    }
+    assert found == RIGHTS
+
+
+def test_each_role_is_bound_to_the_account_of_its_name(rendered: list[Manifest]) -> None:
+    for binding in of_kind(rendered, "RoleBinding"):
+        (subject,) = binding["subjects"]
+        assert binding["roleRef"]["name"] == subject["name"] == binding["metadata"]["name"]
+        assert subject["namespace"] == NAMESPACE
+    assert {binding["metadata"]["name"] for binding in of_kind(rendered, "RoleBinding")} == set(RIGHTS)
+
+
+def test_the_admission_policy_fails_closed_for_this_release_alone(rendered: list[Manifest]) -> None:
+    (policy,) = of_kind(rendered, "ValidatingAdmissionPolicy")
+    (binding,) = of_kind(rendered, "ValidatingAdmissionPolicyBinding")
+    account = f"system:serviceaccount:{NAMESPACE}:{RELEASE}-worker"
+    assert policy["metadata"]["name"] == f"{NAMESPACE}.{RELEASE}.worker" == binding["spec"]["policyName"]
+    assert policy["spec"]["failurePolicy"] == "Fail"
+    assert [c["expression"] for c in policy["spec"]["matchConditions"]] == [f"request.userInfo.username == '{account}'"]
+    assert binding["spec"]["validationActions"] == ["Deny"]
+    selector = binding["spec"]["matchResources"]["namespaceSelector"]["matchLabels"]
+    assert selector == {"kubernetes.io/metadata.name": NAMESPACE}
+
+
+def test_the_chart_brings_the_resource_definition_of_crds() -> None:
+    original, copy = ROOT / "crds/transcriptionjobs.yaml", CHART / "files/transcriptionjobs.yaml"
+    assert copy.read_bytes() == original.read_bytes(), f"cp {original.relative_to(ROOT)} {copy.relative_to(ROOT)}"
+
+
+def test_the_resource_definition_is_rendered_whole_and_kept(rendered: list[Manifest]) -> None:
+    (crd,) = of_kind(rendered, "CustomResourceDefinition")
+    original = yaml.load((ROOT / "crds/transcriptionjobs.yaml").read_text(), yaml.CSafeLoader)
+    assert crd["spec"] == original["spec"]
+    assert crd["metadata"]["name"] == original["metadata"]["name"]
+    assert crd["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+
+
+def test_the_resource_definition_is_left_out_when_it_is_switched_off(chart: Chart) -> None:
+    done = chart.run("template", RELEASE, CHART, "--set", "crds.enabled=false")
+    assert done.returncode == 0, done.stderr
+    assert "CustomResourceDefinition" not in done.stdout
+
+
+def test_an_image_is_pinned_when_a_digest_is_given(full: list[Manifest]) -> None:
+    images = {pod["containers"][0]["name"]: pod["containers"][0]["image"] for pod in pod_specs(full)}
+    assert images == {
+        "api": "transcription-api@sha256:" + "0123456789abcdef" * 4,
+        "controller": "transcription-controller:0.1.0",
+    }
+
+
+@pytest.mark.parametrize("wrong", ["nodePort", "clusterIP"])
+def test_the_service_leaves_to_kubernetes_what_is_not_given(chart: Chart, wrong: str) -> None:
+    (service,) = of_kind(chart.render(), "Service")
+    assert wrong not in service["spec"]
+    assert wrong not in service["spec"]["ports"][0]
