@@ -1,6 +1,8 @@
 # Each target may be run twice, from any clone, and after a kill -9 of all that it started. See dev/.
 
-.PHONY: demo test up lint down
+# lock writes requirements/*.txt from pyproject.toml.
 
-demo test up lint down:
+.PHONY: demo test up lint lock down
+
+demo test up lint lock down:
 	@python3 -m dev $@

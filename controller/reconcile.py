@@ -186,8 +186,9 @@ def _follow(seen: Seen, job: JobView, now: datetime) -> Decision:
         return Decision(wake_at=first_look)
     next_look = now + min(max(FIRST_LOOK, (now - job.created) / 10), LONGEST_LOOK)
     wake_at = min(next_look, _queue_deadline(seen, now) or next_look)
-    is_between_pods = all(pod.is_over or pod.is_ready for pod in seen.pods)
-    if is_running(seen.transcription.status) and is_between_pods:
+    status = seen.transcription.status
+    is_between_pods = status.result is not None or all(pod.is_over or pod.is_ready for pod in seen.pods)
+    if is_running(status) and is_between_pods:
         return Decision(wake_at=wake_at)
     why = explain_waiting(seen.pods)
     status = enter(seen.transcription, State.STARTING, WAITING[why], why, now)

@@ -94,7 +94,8 @@ class PodView:
 
     @property
     def is_over(self) -> bool:
-        return self.phase in {"Succeeded", "Failed"}
+        """Whether its worker has ended; the phase follows a moment later."""
+        return self.phase in {"Succeeded", "Failed"} or self.exit_code is not None
 
     @property
     def age_key(self) -> tuple[datetime, datetime]:

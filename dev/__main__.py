@@ -13,6 +13,7 @@ COMMANDS = {
     "demo": commands.demo,
     "test": commands.test,
     "lint": commands.lint,
+    "lock": commands.lock,
     "down": commands.down,
 }
 

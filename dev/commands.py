@@ -58,6 +58,12 @@ def lint() -> None:
     python.lint()
 
 
+def lock() -> None:
+    """Write the lock files anew, with the tools of the present ones."""
+    Progress(1).perform(venv_step())
+    python.lock()
+
+
 def test() -> None:
     """Check the code, bring everything up and run all tests."""
     lint()

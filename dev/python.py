@@ -10,6 +10,18 @@ from pathlib import Path
 
 from dev import binaries, kubectl, packages, process, state
 
+LOCKS = {"api": ("api",), "controller": ("controller",), "worker": ("worker",), "dev": ("dev", "api", "controller")}
+LOCK_OPTIONS = (
+    "--quiet",
+    "--upgrade",
+    "--universal",
+    "--python-version=3.11",
+    "--generate-hashes",
+    "--no-emit-index-url",
+    "--no-emit-find-links",
+    "--custom-compile-command=make lock",
+)
+
 
 def folder() -> Path:
     """Where the environment of this lock file lies."""
@@ -67,6 +79,14 @@ def lint() -> None:
     process.show("lint-imports", env=env())
     chart = root / "charts/transcription"
     process.show(binaries.path(binaries.HELM), "lint", chart, "-f", root / "dev/values.yaml", env=kubectl.env())
+
+
+def lock() -> None:
+    """Write the lock files anew from pyproject.toml: exact versions with hashes, for every Python that we run on."""
+    for name, extras in LOCKS.items():
+        words = [word for extra in extras for word in ("--extra", extra)]
+        target = state.checkout() / "requirements" / f"{name}.txt"
+        process.show("uv", "pip", "compile", "pyproject.toml", *words, *LOCK_OPTIONS, "-o", target, env=env())
 
 
 def test() -> None:

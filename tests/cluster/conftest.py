@@ -16,6 +16,7 @@ from tests.support.receiver import address_towards
 from tests.support.service import Service
 from tests.support.speech import ROOT, Speech, speak
 from tests.support.transcriptions import Run, Transcriptions, an_id, is_final
+from tests.support.waiting import wait_for
 
 DEV = ROOT / ".dev"
 API_URL = "http://127.0.0.1:8080"
@@ -142,20 +143,15 @@ def host_address(kubectl: Kubectl) -> str:
 
 @pytest.fixture
 def kill_pods_of(kubectl: Kubectl) -> Iterator[Callable[[str], None]]:
-    """Kills all pods of the api or the controller, as a lost node would; returns when their containers are dead.
-
-    Their successors are ready when the test ends.
-    """
+    """Kills all pods of the api or the controller, as a lost node would; returns when their successors are there."""
     killed: list[str] = []
 
     def kill(part: str) -> None:
         killed.append(f"deployment/{RELEASE}-{part}")
-        deployment = kubectl.get("deployment", f"{RELEASE}-{part}")
-        assert deployment is not None
-        labels = deployment["spec"]["selector"]["matchLabels"]
-        pods = kubectl.list("pod", ",".join(f"{name}={value}" for name, value in labels.items()))
-        assert pods
-        kubectl.delete("pod", *(pod["metadata"]["name"] for pod in pods), kill=True)
+        old = kubectl.pods_of(f"{RELEASE}-{part}")
+        assert old
+        kubectl.delete("pod", *old, force=True)
+        wait_for(lambda: kubectl.pods_of(f"{RELEASE}-{part}") - old, 30, "another pod is made")
 
     yield kill
     for deployment in killed:

@@ -104,7 +104,9 @@ def test_the_api_keeps_what_it_received_when_no_other_receiver_is_named(good_run
     record = wait_until_settled(made, good_run.name).status.callback
     assert record is not None
     assert record.state is CallbackState.DELIVERED
-    stored = json.loads(made.bucket.read(f"callbacks/{good_run.end.namespace}/{good_run.name}/{good_run.end.uid}/1.json"))
+    stored = json.loads(
+        made.bucket.read(f"callbacks/{good_run.end.namespace}/{good_run.name}/{good_run.end.uid}/1.json")
+    )
     assert (stored["job_id"], stored["status"]) == (good_run.name, "completed")
     assert_same_words(talk.text, stored["result"]["text"], tolerance=0.01)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from crds.transcriptionjob import FORMATS
+from tests.support.kubectl import Kubectl
 from tests.support.service import Dialect, Service
 from tests.support.speech import Speech
 from tests.support.transcriptions import Run, Transcriptions
@@ -52,7 +53,9 @@ def test_status_tells_how_far_it_is_while_it_runs(good_run: Run) -> None:
     assert percents == sorted(percents)
     assert percents[0] == 0
     assert any(0 < percent < 100 for percent in percents)
-    assert {answer["stage"] for answer in running if answer["progress"] == 100} <= {"delivering"}, "100 before it is stored"
+    assert {answer["stage"] for answer in running if answer["progress"] == 100} <= {"delivering"}, (
+        "100 before it is stored"
+    )
     assert "transcribing" in [answer.get("stage") for answer in running]
 
 
@@ -95,13 +98,15 @@ def test_it_is_not_found_when_the_id_is_unknown(service: Service, path: str, job
 
 
 def test_the_same_job_is_found_when_the_api_was_killed(
-    transcriptions: Transcriptions, service: Service, clip: Speech, kill_pods_of: Callable[[str], None]
+    transcriptions: Transcriptions, kubectl: Kubectl, clip: Speech, kill_pods_of: Callable[[str], None]
 ) -> None:
+    service = transcriptions.service
     video_url = service.upload(clip.mp4)["video_url"]
     job_id = str(uuid.uuid4())
     service.process_video(job_id, video_url)
     before = transcriptions.read(job_id)
     kill_pods_of("api")
+    kubectl.run("rollout", "status", "deployment/transcription-api", "--timeout=60s")
     again = wait_for(lambda: service.retry_process_video(job_id, video_url), 60, "the API is back")
     assert again["job_id"] == job_id
     assert transcriptions.read(job_id).uid == before.uid

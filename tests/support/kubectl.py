@@ -43,6 +43,14 @@ class Kubectl:
         items: list[Manifest] = json.loads(self.run("get", kind, "--selector", selector, "--output", "json"))["items"]
         return items
 
+    def pods_of(self, deployment: str) -> set[str]:
+        """Names of a Deployment's pods, ready or not."""
+        found = self.get("deployment", deployment)
+        assert found is not None, f"there is no Deployment {deployment}"
+        labels = found["spec"]["selector"]["matchLabels"]
+        pods = self.list("pod", ",".join(f"{name}={value}" for name, value in labels.items()))
+        return {pod["metadata"]["name"] for pod in pods}
+
     def create(self, manifest: Manifest) -> Manifest:
         created: Manifest = json.loads(
             self.run("create", "--filename", "-", "--output", "json", stdin=json.dumps(manifest))

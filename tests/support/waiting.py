@@ -8,7 +8,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_for(look: Callable[[], T], timeout_seconds: float, what: str, every_seconds: float = 0.2) -> T:
+def wait_for(look: Callable[[], T | None], timeout_seconds: float, what: str, every_seconds: float = 0.2) -> T:
     """The first true answer of `look`; fails with what was waited for and the last answer when the time is up."""
     deadline = time.monotonic() + timeout_seconds
     pause = threading.Event()

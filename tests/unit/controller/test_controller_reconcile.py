@@ -264,12 +264,13 @@ def test_state_is_running_when_the_pod_is_ready() -> None:
     assert status.job_ref.uid == "job-uid"
 
 
-def test_state_stays_running_when_the_pod_has_just_ended() -> None:
+@pytest.mark.parametrize("pod", [a_pod(phase="Succeeded"), a_pod(exit_code=0), a_pod(exit_code=137)])
+def test_state_stays_running_when_the_pod_has_just_ended(pod: Any) -> None:
     running = apply_status(
         a_transcription(STARTED),
         decide(seen(a_transcription(STARTED), job=a_job(ready=1)), POLICY, NOW).steps,
     )
-    decision = decide(seen(running, job=a_job(), pods=(a_pod(phase="Succeeded"),)), POLICY, LATER)
+    decision = decide(seen(running, job=a_job(), pods=(pod,)), POLICY, LATER)
     assert decision.steps == ()
 
 
