@@ -24,7 +24,11 @@ def count_errors(spoken: Sequence[str], heard: Sequence[str]) -> int:
     return row[-1]
 
 
-def assert_same_words(spoken: str, heard: str, *, tolerance: float = 0.0) -> None:
+MODEL_ERRORS = 0.03
+"""The demo model gets about one word in 3,400 wrong, so one in a clip of some forty may be its own; two are not."""
+
+
+def assert_same_words(spoken: str, heard: str, *, tolerance: float = MODEL_ERRORS) -> None:
     """Fail with both texts when more than that share of the spoken words came out wrong."""
     wanted, got = words_of(spoken), words_of(heard)
     assert wanted, "nothing was spoken"
