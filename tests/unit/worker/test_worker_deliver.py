@@ -9,9 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from worker_fakes import SECRET, a_task, a_transcript
 
 from crds.callback import verify
+from tests.support.worker_fakes import SECRET, a_task, a_transcript
 from worker import deliver
 from worker.deliver import Courier
 

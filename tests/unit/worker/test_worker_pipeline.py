@@ -5,10 +5,10 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from worker_fakes import FakeClock, FakeWorld, a_result, a_task, a_transcript, some_settings
 
 from crds.transcriptionjob import CallbackRecord, CallbackState, Progress, Stage, Status
 from crds.worker import WorkerTask
+from tests.support.worker_fakes import FakeClock, FakeWorld, a_result, a_task, a_transcript, some_settings
 from worker.errors import StorageUnavailableError
 from worker.pipeline import Doors, Run
 from worker.progress import ProgressGate

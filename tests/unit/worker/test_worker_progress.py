@@ -3,9 +3,9 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from worker_fakes import FakeClock
 
 from crds.transcriptionjob import Progress, Stage
+from tests.support.worker_fakes import FakeClock
 from worker.progress import ProgressGate
 
 

@@ -10,10 +10,10 @@ import pytest
 from botocore.exceptions import NoCredentialsError
 from botocore.response import StreamingBody
 from botocore.stub import ANY, Stubber
-from worker_fakes import some_settings
 
 from crds.reasons import ExitCode, Reason
 from crds.transcriptionjob import Source
+from tests.support.worker_fakes import some_settings
 from worker.errors import StorageUnavailableError, WorkerError
 from worker.publish import Store, build_client
 

@@ -7,9 +7,9 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from worker_fakes import a_transcript
 
 from crds.transcriptionjob import FORMATS, Format
+from tests.support.worker_fakes import a_transcript
 from worker.render import CONTENT_TYPES, SHORTEST_CUE_MS, build_cues, render
 
 GOLDEN: dict[Format, str] = {

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from worker_fakes import FakeApiServer, a_result, a_target
 
 from crds.transcriptionjob import CallbackRecord, CallbackState, Progress, Stage, Status
+from tests.support.worker_fakes import FakeApiServer, a_result, a_target
 from worker.report import PAUSES_SECONDS, Cluster, Reporter, find_cluster
 
 FIRST = Progress(pod_uid="pod-1", attempt=1, stage=Stage.STARTING)

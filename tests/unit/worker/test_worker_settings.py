@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from worker_fakes import SECRET, a_task
 
 from crds.worker import TASK_ENV
+from tests.support.worker_fakes import SECRET, a_task
 from worker.cpu import count_cpus
 from worker.errors import InvalidTaskError
 from worker.log import JsonFormatter

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from worker_fakes import a_result, a_task
 
 from crds.reasons import REASONS, ExitCode, Reason
 from crds.worker import TASK_ENV, TERMINATION_MESSAGE_BYTES, Outcome
+from tests.support.worker_fakes import a_result, a_task
 from worker import errors
 from worker.errors import WorkerError
 from worker.outcome import LastWords
