@@ -5,16 +5,16 @@ import logging
 import uvicorn
 
 from api.app import build_app
-from api.log import configure_logging
 from api.settings import ApiSettings
 from api.store import KubernetesStore
 from api.uploads import S3Uploads
+from crds.log import configure_logging
 
 
 def main() -> None:
     """Run until SIGTERM."""
     settings = ApiSettings()
-    configure_logging(settings.log_level)
+    configure_logging("api", settings.log_level)
     logging.getLogger("api").info("settings", extra={"settings": settings.model_dump(mode="json")})
     uvicorn.run(
         build_app(settings, KubernetesStore(settings.namespace), S3Uploads(settings)),

@@ -40,14 +40,14 @@ def build_app(settings: ApiSettings, store: Store, uploads: Uploads, now: Callab
     app.include_router(routes.router)
     app.include_router(probes.router)
     install_handlers(app)
+    app.add_middleware(Guard)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.origins,
-        allow_methods=["GET", "POST", "DELETE"],
+        allow_methods=["GET", "POST"],
         allow_headers=["*"],
         expose_headers=["Location", "ETag", "Retry-After"],
     )
-    app.add_middleware(Guard)
     app.add_middleware(Observe, metrics=metrics, namespace=settings.namespace)
     _publish_problem(app)
     return app

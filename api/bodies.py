@@ -3,18 +3,29 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from email.message import Message
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
 from api.errors import Code, ProblemError
-from api.strict_json import JsonEncodingError, JsonSyntaxError, JsonValueError, parse_json
+from api.strict_json import (
+    MAX_NODES,
+    JsonEncodingError,
+    JsonSizeError,
+    JsonSyntaxError,
+    JsonValueError,
+    parse_json,
+)
 from api.wiring import parts_of
 
 READ_SECONDS = 30.0
 THREAD_BYTES = 64 * 1024
 """Larger bodies are parsed beside the event loop."""
+
+MAX_TYPE_CHARS = 200
+
+T = TypeVar("T")
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:
@@ -33,10 +44,17 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
     return bytes(body)
 
 
-async def parse_body(body: bytes) -> Any:
-    """The JSON value of a body; a ProblemError when it is not strict JSON."""
+async def work_on(body: bytes, work: Callable[[bytes], T]) -> T:
+    """What `work` makes of a body; a large one holds nobody else up."""
+    return await asyncio.to_thread(work, body) if len(body) > THREAD_BYTES else work(body)
+
+
+def parse_body(body: bytes, max_nodes: int = MAX_NODES) -> Any:
+    """The JSON value of a body; a ProblemError when it is not strict JSON, or too much of it."""
     try:
-        return await asyncio.to_thread(parse_json, body) if len(body) > THREAD_BYTES else parse_json(body)
+        return parse_json(body, max_nodes)
+    except JsonSizeError as error:
+        raise ProblemError(413, Code.BODY_TOO_LARGE, str(error)) from error
     except JsonEncodingError as error:
         raise ProblemError(415, Code.UNSUPPORTED_BODY, str(error)) from error
     except JsonSyntaxError as error:
@@ -49,10 +67,7 @@ def check_json_type(request: Request) -> None:
     """A ProblemError when a body is announced that is not application/json in UTF-8."""
     if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
         return
-    header = Message()
-    header["content-type"] = request.headers.get("content-type", "text/plain")
-    charset = header.get_content_charset("utf-8")
-    if header.get_content_type() != "application/json" or charset not in ("utf-8", "utf8", "us-ascii"):
+    if not _is_json(request.headers.get("content-type", "text/plain")):
         raise ProblemError(415, Code.UNSUPPORTED_BODY, "Send JSON in UTF-8 with Content-Type: application/json.")
 
 
@@ -63,7 +78,7 @@ class StrictRequest(Request):
         return self._body
 
     async def json(self) -> Any:
-        return await parse_body(await self.body())
+        return await work_on(await self.body(), parse_body)
 
 
 class StrictRoute(APIRoute):
@@ -78,6 +93,18 @@ class StrictRoute(APIRoute):
             return await handle(StrictRequest(request.scope, request.receive))
 
         return handle_strictly
+
+
+def _is_json(content_type: str) -> bool:
+    if len(content_type) > MAX_TYPE_CHARS:
+        return False
+    header = Message()
+    header["content-type"] = content_type
+    try:
+        charset = header.get_content_charset("utf-8")
+    except ValueError:
+        return False
+    return header.get_content_type() == "application/json" and charset in ("utf-8", "utf8", "us-ascii")
 
 
 def _check_headers(request: Request, limit_bytes: int) -> None:

@@ -3,7 +3,7 @@
 from api.rows import Row
 from api.schemas import FailureDocument, StageWord, StatusDocument, Word
 from crds.reasons import REASONS, Reason
-from crds.transcriptionjob import Stage, State
+from crds.transcriptionjob import Progress, Stage, State
 
 WORDS: dict[State, Word] = {State.SUCCEEDED: "completed", State.FAILED: "failed", State.CANCELLED: "cancelled"}
 STAGES: dict[Stage, StageWord] = {
@@ -23,13 +23,13 @@ def word_of(row: Row) -> Word:
 
 def render_status(row: Row) -> StatusDocument:
     """What GET status answers."""
-    progress = row.progress
+    progress = _progress(row)
     return StatusDocument(
         job_id=row.name,
         status=word_of(row),
-        progress=_percent(row),
+        progress=_percent(row, progress),
         state=row.state,
-        stage=_stage(row),
+        stage=_stage(row, progress),
         message=row.message,
         audio_seconds_done=progress and progress.processed_seconds,
         audio_seconds_total=progress and progress.total_seconds,
@@ -42,18 +42,22 @@ def render_status(row: Row) -> StatusDocument:
     )
 
 
-def _percent(row: Row) -> int:
+def _progress(row: Row) -> Progress | None:
+    """What the worker of this attempt has told; an earlier one's says nothing about this run."""
+    return row.progress if row.progress is not None and row.progress.attempt >= row.attempt else None
+
+
+def _percent(row: Row, progress: Progress | None) -> int:
     if row.state is State.SUCCEEDED:
         return 100
-    percent = (row.progress and row.progress.percent) or 0
+    percent = (progress and progress.percent) or 0
     return percent if row.result else min(percent, 99)
 
 
-def _stage(row: Row) -> StageWord | None:
+def _stage(row: Row, progress: Progress | None) -> StageWord | None:
     if row.state.is_final:
         return None
-    progress = row.progress
-    if progress is not None and progress.stage is not None and progress.attempt >= row.attempt:
+    if progress is not None and progress.stage is not None:
         return STAGES[progress.stage]
     return "starting" if row.state in (State.STARTING, State.RUNNING) else "queued"
 

@@ -73,7 +73,6 @@ def install_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(UnavailableError, _answer_unavailable)
     app.add_exception_handler(RefusedError, _answer_refused)
-    app.add_exception_handler(Exception, _answer_unknown)
 
 
 def render_problem(
@@ -134,7 +133,3 @@ async def _answer_refused(_: Request, error: Exception) -> JSONResponse:
     logger.warning("transcription refused", extra={"error": str(error)})
     detail = "The cluster does not accept a transcription with these options: change them and send it again."
     return render_problem(422, Code.REFUSED, detail)
-
-
-async def _answer_unknown(_: Request, __: Exception) -> JSONResponse:
-    return render_problem(500, Code.INTERNAL_ERROR, "The service failed for a reason of its own: see its log.")

@@ -1,4 +1,4 @@
-"""Clean file names, and the object keys made of them. Pure; called by uploads and the generate-url route."""
+"""Clean file names, and the object keys made of them. Pure; called by the generate-url route."""
 
 import re
 import unicodedata

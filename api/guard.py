@@ -1,6 +1,8 @@
-"""Refuses requests with outsized heads before anything reads them. Wired by app."""
+"""The layer inside CORS: refuses outsized heads, and answers when a handler fails. Wired by app."""
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+import logging
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import Code, render_problem
 
@@ -8,15 +10,20 @@ MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 * 1024
 MAX_QUERY_BYTES = 16 * 1024
 
+logger = logging.getLogger(__name__)
+
 
 class Guard:
-    """ASGI middleware: 414 for a long query, 431 for too many or too long headers."""
+    """ASGI middleware: 414 for a long query, 431 for too many or too long headers, 500 for what nobody caught.
+
+    It stands inside CORS, so that browsers may read these answers as any other.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = self._app
+        answer: ASGIApp = self._serve
         if scope["type"] == "http":
             headers = scope["headers"]
             if len(headers) > MAX_HEADERS or sum(len(k) + len(v) for k, v in headers) > MAX_HEADER_BYTES:
@@ -26,3 +33,20 @@ class Guard:
             elif len(scope["query_string"]) > MAX_QUERY_BYTES:
                 answer = render_problem(414, Code.BAD_REQUEST, "The query is too long: send a shorter one.")
         await answer(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_begun = False
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_and_note)
+        except Exception:
+            if has_begun or scope["type"] != "http":
+                raise
+            logger.exception("unknown error")
+            detail = "The service failed for a reason of its own: see its log."
+            await render_problem(500, Code.INTERNAL_ERROR, detail)(scope, receive, send)

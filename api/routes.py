@@ -5,10 +5,11 @@ import uuid
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 
 from api.bodies import StrictRoute
 from api.documents import render_status, word_of
+from api.doors import UnavailableError
 from api.errors import Code, ProblemError
 from api.filenames import FilenameError, build_upload_key
 from api.receive import find_row, receive
@@ -87,11 +88,14 @@ async def get_status(row: Known) -> StatusDocument:
     return render_status(row)
 
 
-@router.get("/jobs", operation_id="listJobs")
-async def list_jobs(parts: Wired) -> JobList:
+@router.get("/jobs", operation_id="listJobs", response_model=JobList, responses=problems(503))
+async def list_jobs(parts: Wired) -> JSONResponse:
     """All transcriptions, newest first."""
+    if not parts.store.is_synced:
+        raise UnavailableError("the transcriptions have not been listed yet")
     rows = (row for row in parts.store.list() if not row.is_deleting)
-    return JobList(jobs=[render_status(row) for row in rows], next_token=None)
+    jobs = [render_status(row).model_dump(mode="json", exclude_none=True) for row in rows]
+    return JSONResponse({"jobs": jobs, "next_token": None})
 
 
 @router.post(

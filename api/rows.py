@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
-from crds.transcriptionjob import REQUEST_ANNOTATION, CallbackRecord, Failure, Progress, Result, State, Transcription
+from crds.transcriptionjob import REQUEST_ANNOTATION, Failure, Progress, Result, State, Transcription
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +25,12 @@ class Row:
     cancel: bool
     state: State
     message: str | None
-    waiting_reason: str | None
     attempt: int
     started: datetime | None
     completed: datetime | None
     progress: Progress | None
     result: Result | None
     failure: Failure | None
-    callback: CallbackRecord | None
 
     @property
     def path(self) -> str:
@@ -55,14 +53,12 @@ def parse_row(manifest: Mapping[str, Any]) -> Row:
         cancel=seen.spec.cancel,
         state=status.state or State.PENDING,
         message=status.message,
-        waiting_reason=status.waiting_reason,
         attempt=status.attempt,
         started=status.start_time,
         completed=status.completion_time,
         progress=status.progress,
         result=status.result,
         failure=status.failure,
-        callback=status.callback,
     )
 
 
@@ -80,13 +76,15 @@ class Rows:
         return sorted(self._rows.values(), key=lambda row: (row.created, row.name), reverse=True)
 
     def see(self, row: Row) -> None:
-        """Take a row from the watch."""
-        self._rows[row.name] = row
+        """Take a row from the watch, unless a write has answered a later one."""
+        if not self._is_ahead(row.name, row.version):
+            self._rows[row.name] = row
         self.version = max(self.version, row.version)
 
     def forget(self, name: str, version: int) -> None:
-        """Drop a row that the watch says is gone."""
-        self._rows.pop(name, None)
+        """Drop a row that the watch says is gone, unless a write has answered its successor."""
+        if not self._is_ahead(name, version):
+            self._rows.pop(name, None)
         self.version = max(self.version, version)
 
     def advance(self, version: int) -> None:
@@ -97,6 +95,10 @@ class Rows:
         """Take a row that a write answered, unless the watch has already come further."""
         if row.version > self.version:
             self._rows[row.name] = row
+
+    def _is_ahead(self, name: str, version: int) -> bool:
+        row = self._rows.get(name)
+        return row is not None and row.version > version
 
     def replaced_by(self, listed: Iterable[Row], version: int) -> Self:
         """A new map from a list; rows written after the list was taken are kept, unless versions have started anew."""

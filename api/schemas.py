@@ -4,7 +4,7 @@ import re
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from crds.transcriptionjob import FORMATS, NAME_PATTERN, Format, State, Task
 
@@ -39,9 +39,16 @@ def _check_text(text: str) -> str:
     return text
 
 
+def _empty_as_absent(value: object) -> object:
+    return None if value == "" else value
+
+
 Text = Annotated[str, AfterValidator(_check_text)]
 JobId = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$", examples=["8e3c1f0a-52c4-4b3e-9a57-0d6f2b9c7e11"])]
 CallbackUrl = Annotated[str, Field(max_length=1024), AfterValidator(_check_callback_url)]
+MediaType = Annotated[
+    Annotated[str, Field(max_length=255, pattern=MEDIA_TYPE)] | None, BeforeValidator(_empty_as_absent)
+]
 MetadataKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 MetadataValue = Annotated[Text, Field(max_length=128)]
 
@@ -56,8 +63,8 @@ class GenerateUrlRequest(Asked):
     """Both dialects: `content_type` or `filetype`."""
 
     filename: str = Field(min_length=1, examples=["example.mp4"])
-    content_type: str | None = Field(None, max_length=255, pattern=MEDIA_TYPE, examples=["video/mp4"])
-    filetype: str | None = Field(None, max_length=255, pattern=MEDIA_TYPE)
+    content_type: MediaType = Field(None, examples=["video/mp4"])
+    filetype: MediaType = None
 
     @model_validator(mode="after")
     def _one_type(self) -> Self:

@@ -1,15 +1,19 @@
 """What an installation sets, read from API_* environment variables. Built once, in __main__."""
 
-from pydantic import Field, SecretStr, field_validator
+import re
+
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from crds.callback import SecretError, parse_secret
+from crds.callback import SigningSecret
 
 MIB = 1024 * 1024
 
+_ENDPOINT = re.compile(r"https?://[^/?#@\s]+")
+
 
 class ApiSettings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="API_", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_prefix="API_", frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
 
     namespace: str = Field("transcription", description="Namespace of the TranscriptionJobs.")
     s3_bucket: str = Field(description="Bucket of uploads, transcripts and callbacks.")
@@ -20,28 +24,23 @@ class ApiSettings(BaseSettings):
     upload_expiry_seconds: int = Field(900, ge=1, le=604800, description="How long an upload URL works.")
     max_upload_bytes: int = Field(5 * 1024 * MIB, ge=1, description="Largest file that is accepted.")
     max_body_bytes: int = Field(MIB, ge=1, description="Largest JSON body, but for POST /result.")
-    max_result_bytes: int = Field(32 * MIB, ge=1, description="Largest body of POST /result.")
-    callback_secret: SecretStr | None = Field(None, description="whsec_ secret that POST /result checks; unset: none.")
+    max_result_bytes: int = Field(16 * MIB, ge=1, description="Largest body of POST /result.")
+    callback_secret: SigningSecret | None = Field(None, description="whsec_ secret of POST /result.")
     cors_origins: str = Field("*", description="Origins that browsers may call from, comma separated.")
-    default_gpu_count: int = Field(1, ge=0, le=8, description="GPUs of one transcription; 0 runs on the CPU.")
+    default_gpu_count: int = Field(0, ge=0, le=8, description="GPUs of one transcription; 0 runs on the CPU.")
     default_gpu_resource: str = Field("nvidia.com/gpu", description="Resource name of a GPU.")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     port: int = Field(8080, ge=1, le=65535, description="Port to listen on.")
 
     @field_validator("s3_endpoint", "s3_public_endpoint")
     @classmethod
-    def _without_slash(cls, endpoint: str | None) -> str | None:
-        return endpoint.rstrip("/") if endpoint else None
-
-    @field_validator("callback_secret")
-    @classmethod
-    def _usable_secret(cls, secret: SecretStr | None) -> SecretStr | None:
-        try:
-            if secret is not None:
-                parse_secret(secret.get_secret_value())
-        except SecretError as error:
-            raise ValueError(str(error)) from error
-        return secret
+    def _plain_endpoint(cls, endpoint: str | None) -> str | None:
+        endpoint = (endpoint or "").rstrip("/")
+        if endpoint and not _ENDPOINT.fullmatch(endpoint):
+            raise ValueError(
+                "an S3 endpoint is scheme, host and port, such as https://s3.example.com:9000, and no path"
+            )
+        return endpoint or None
 
     @property
     def public_endpoint(self) -> str | None:

@@ -9,7 +9,9 @@ from api.filenames import UPLOADS_PREFIX
 MAX_URL_CHARS = 8192
 MAX_KEY_BYTES = 1024
 
-_SHAPE = re.compile(r"(?:https?|s3)://[^\s\\\x00-\x1f\x7f]+")
+_SCHEME = re.compile(r"(?:https?|s3)://")
+_RAW = re.compile(r"[\s\\]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\]")
 _AWS_HOST = re.compile(
     r"(?:(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])\.)?"
@@ -37,8 +39,10 @@ class Storage:
 
 def parse_video_url(url: str, storage: Storage) -> str:
     """The key that a URL names; VideoUrlError when malformed, ForeignVideoError when it is none of our uploads."""
-    if len(url) > MAX_URL_CHARS or not _SHAPE.fullmatch(url):
+    if len(url) > MAX_URL_CHARS or not _SCHEME.match(url):
         raise VideoUrlError("video_url must be an http, https or s3 URL: send the video_url of generate-url.")
+    if _CONTROL.search(url):
+        raise VideoUrlError("video_url holds control characters: send the video_url of generate-url.")
     bucket, key = _split_s3(url) if url.startswith("s3://") else _split_http(url, storage)
     _check_key(key)
     if bucket != storage.bucket or not key.startswith(UPLOADS_PREFIX):
@@ -71,6 +75,8 @@ def _split_http(url: str, storage: Storage) -> tuple[str | None, str]:
 
 
 def _split_url(url: str) -> SplitResult:
+    if _RAW.search(url):
+        raise VideoUrlError("video_url holds spaces or backslashes: percent-encode the key, a space as %20.")
     try:
         parts = urlsplit(url)
         port = parts.port

@@ -23,6 +23,8 @@ from api.rows import Row, Rows, parse_row
 from crds.transcriptionjob import API_VERSION, PLURAL, Spec, build_transcription
 
 CALL_SECONDS = 2.0
+CREATE_SECONDS = 5.0
+PAUSE_SECONDS = 0.2
 LIST_SECONDS = 30.0
 PAGE_SIZE = 500
 WATCH_SECONDS = 55
@@ -54,10 +56,15 @@ class KubernetesStore:
     """Implements doors.Store."""
 
     def __init__(
-        self, namespace: str, connect: Callable[[], Awaitable[ApiClient]] = connect, call_seconds: float = CALL_SECONDS
+        self,
+        namespace: str,
+        connect: Callable[[], Awaitable[ApiClient]] = connect,
+        call_seconds: float = CALL_SECONDS,
+        pause_seconds: float = PAUSE_SECONDS,
     ) -> None:
         self._call_seconds = call_seconds
-        self._pause_seconds = call_seconds / 10
+        self._create_seconds = call_seconds * CREATE_SECONDS / CALL_SECONDS
+        self._pause_seconds = pause_seconds
         self._namespace = namespace
         self._path = f"/apis/{API_VERSION}/namespaces/{namespace}/{PLURAL}"
         self._connect = connect
@@ -104,8 +111,8 @@ class KubernetesStore:
 
     async def create(self, name: str, spec: Spec, annotations: Mapping[str, str]) -> Row:
         body = build_transcription(name, self._namespace, spec, annotations)
-        status, answer = await self._call("POST", self._path, body)
-        if status == 409:
+        status, answer = await self._call("POST", self._path, body, seconds=self._create_seconds)
+        if status == 409 and answer.get("reason") == "AlreadyExists":
             raise AlreadyExistsError
         return self._take(status, answer)
 
@@ -118,7 +125,10 @@ class KubernetesStore:
             raise RefusedError(answer.get("message", ""))
         if status not in (200, 201):
             raise UnavailableError(f"the API server answered {status}: {answer.get('message', '')}")
-        row = parse_row(answer)
+        try:
+            row = parse_row(answer)
+        except ValidationError as error:
+            raise UnavailableError("the transcription cannot be read by this version") from error
         self._rows.put(row)
         return row
 
@@ -221,10 +231,10 @@ class KubernetesStore:
             raise GoneError if seen.get("code") == 410 else UnavailableError(str(seen.get("message")))
         self._heard = asyncio.get_running_loop().time()
         meta = seen["metadata"]
-        if kind == "DELETED":
-            self._rows.forget(meta["name"], int(meta["resourceVersion"]))
-        elif kind == "BOOKMARK" or (row := _readable(seen)) is None:
+        if kind == "BOOKMARK":
             self._rows.advance(int(meta["resourceVersion"]))
+        elif kind == "DELETED" or (row := _readable(seen)) is None:
+            self._rows.forget(meta["name"], int(meta["resourceVersion"]))
         else:
             self._rows.see(row)
 

@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Any, NoReturn
 
 MAX_DEPTH = 32
+MAX_NODES = 10_000
 MAX_INTEGER_DIGITS = 19
 
 _WIDE_ENCODINGS = (b"\xff\xfe", b"\xfe\xff", b"\x00")
@@ -17,6 +18,10 @@ class JsonSyntaxError(ValueError):
     """The text is not JSON."""
 
 
+class JsonSizeError(ValueError):
+    """The text holds more values than its reader wants in memory."""
+
+
 class JsonEncodingError(ValueError):
     """The text is JSON in another encoding than UTF-8."""
 
@@ -25,8 +30,10 @@ class JsonValueError(ValueError):
     """JSON that no two parsers read alike, or that is nested too deeply."""
 
 
-def parse_json(body: bytes) -> Any:
-    """The value of a UTF-8 JSON text; one of the three errors above otherwise."""
+def parse_json(body: bytes, max_nodes: int = MAX_NODES) -> Any:
+    """The value of a UTF-8 JSON text; one of the four errors above otherwise."""
+    if count_nodes(body) > max_nodes:
+        raise JsonSizeError(f"The body holds more than {max_nodes} values: send fewer.")
     text = _decode(body)
     try:
         value = json.loads(
@@ -44,6 +51,11 @@ def parse_json(body: bytes) -> Any:
     if _SURROGATE.search(text):
         _check_surrogates(value)
     return value
+
+
+def count_nodes(body: bytes) -> int:
+    """At least the number of values and names, before any of them takes memory; a text may count as more."""
+    return sum(body.count(mark) for mark in (b"[", b"{", b",", b":"))
 
 
 def _decode(body: bytes) -> str:

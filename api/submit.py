@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 
-from api.doors import AlreadyExistsError, StoredObject
+from api.doors import AlreadyExistsError, StoredObject, UnavailableError
 from api.errors import Code, ProblemError
 from api.rows import Row
 from api.schemas import RequestProcessRequest
@@ -23,13 +23,13 @@ async def submit(job_id: str, asked: RequestProcessRequest, parts: Parts, *, is_
     """
     key = _find_key(asked, parts)
     digest = build_digest(asked, key)
-    known = None if is_new else await parts.store.get(job_id)
+    known = None if is_new else await parts.store.read(job_id)
     if known is not None:
         return _same(known, digest)
     stored = await _look_at_upload(key, parts)
     spec = build_spec(asked, Source(bucket=parts.settings.s3_bucket, key=key, etag=stored.etag), parts.settings)
     try:
-        row = await parts.store.create(job_id, spec, {REQUEST_ANNOTATION: digest})
+        row = await _create(job_id, spec, digest, parts)
     except AlreadyExistsError:
         return _same(await parts.store.read(job_id), digest)
     logger.info("submitted", extra={"transcription": row.path, "key": key, "size_bytes": stored.size_bytes})
@@ -77,6 +77,17 @@ def _same(row: Row | None, digest: str) -> Row:
         detail = "This job_id belongs to a job with another video_url or other options: choose another job_id."
         raise ProblemError(409, Code.JOB_CONFLICT, detail)
     return row
+
+
+async def _create(job_id: str, spec: Spec, digest: str, parts: Parts) -> Row:
+    """Once more under the same name when no answer comes: the first may have been carried out all the same."""
+    annotations = {REQUEST_ANNOTATION: digest}
+    try:
+        return await parts.store.create(job_id, spec, annotations)
+    except UnavailableError as error:
+        path = f"{parts.settings.namespace}/{job_id}"
+        logger.warning("creation unanswered", extra={"transcription": path, "error": str(error)})
+        return await parts.store.create(job_id, spec, annotations)
 
 
 async def _look_at_upload(key: str, parts: Parts) -> StoredObject:

@@ -4,6 +4,7 @@ Two endpoints: the one that pods reach, and the one that browsers reach, because
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,6 +28,8 @@ DIGEST = "body-sha256"
 
 T = TypeVar("T")
 
+logger = logging.getLogger(__name__)
+
 
 class S3Uploads:
     """Implements doors.Uploads. boto3 blocks, so each call runs on a thread of its own pool, with a deadline."""
@@ -38,19 +41,32 @@ class S3Uploads:
         self._inside = _build_client(settings, settings.s3_endpoint)
         self._public = _build_client(settings, settings.public_endpoint)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="s3")
+        self._signers = ThreadPoolExecutor(1, thread_name_prefix="sign")
 
     async def stop(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._signers.shutdown(wait=False, cancel_futures=True)
 
     async def presign_put(self, key: str, content_type: str) -> str:
         wanted = {"Bucket": self._bucket, "Key": key, "ContentType": content_type}
         return await self._run(
-            lambda: self._public.generate_presigned_url("put_object", Params=wanted, ExpiresIn=self._expiry_seconds)
+            lambda: self._public.generate_presigned_url("put_object", Params=wanted, ExpiresIn=self._expiry_seconds),
+            threads=self._signers,
         )
 
     async def head(self, key: str) -> StoredObject | None:
-        found = await self._find(lambda: self._inside.head_object(Bucket=self._bucket, Key=key))
-        return None if found is None else StoredObject(found["ETag"], found["ContentLength"])
+        """None as well for a 403 or 400: so AWS answers for what is not there, to an account that may not list."""
+        try:
+            found = await self._run(lambda: self._inside.head_object(Bucket=self._bucket, Key=key))
+        except ClientError as error:
+            status = _status_of(error)
+            if status not in (400, 403, 404):
+                raise UnavailableError(f"S3 answered {status}") from error
+            if status != 404:
+                facts = {"status": status, "bucket": self._bucket, "key": key}
+                logger.warning("S3 tells nothing: the account may lack s3:ListBucket or s3:GetObject", extra=facts)
+            return None
+        return StoredObject(found["ETag"], found["ContentLength"])
 
     async def open(self, key: str) -> Download | None:
         found = await self._find(lambda: self._inside.get_object(Bucket=self._bucket, Key=key))
@@ -87,10 +103,12 @@ class S3Uploads:
                 return None
             raise UnavailableError(f"S3 answered {_status_of(error)}") from error
 
-    async def _run(self, call: Callable[[], T], seconds: float | None = None) -> T:
-        loop = asyncio.get_running_loop()
+    async def _run(
+        self, call: Callable[[], T], seconds: float | None = None, threads: ThreadPoolExecutor | None = None
+    ) -> T:
+        done = asyncio.get_running_loop().run_in_executor(threads or self._threads, call)
         try:
-            return await asyncio.wait_for(loop.run_in_executor(self._threads, call), seconds or self._call_seconds)
+            return await asyncio.wait_for(done, seconds or self._call_seconds)
         except (BotoCoreError, TimeoutError, OSError) as error:
             raise UnavailableError("S3 cannot be reached") from error
 

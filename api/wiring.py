@@ -1,7 +1,8 @@
 """The parts of a running API, and how handlers get at them. Filled by app."""
 
+import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated
 
@@ -12,15 +13,21 @@ from api.metrics import Metrics
 from api.settings import ApiSettings
 from api.sources import Storage
 
+RECEIVERS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
+    """`receiving` bounds how many callbacks are held at once, `parsing` lets one at a time unfold in memory."""
+
     settings: ApiSettings
     store: Store
     uploads: Uploads
     metrics: Metrics
     storage: Storage
     now: Callable[[], datetime]
+    receiving: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(RECEIVERS))
+    parsing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
 
 def build_storage(settings: ApiSettings) -> Storage:

@@ -13,12 +13,12 @@ from pydantic import ValidationError
 
 from controller.cluster import Cluster
 from controller.handlers import build_kopf_settings, build_registry
-from controller.log import set_up_logging
 from controller.loop import Loop
 from controller.metrics import Metrics
 from controller.outbox import Outbox
 from controller.results import Results
 from controller.settings import ControllerSettings
+from crds.log import configure_logging
 
 logger = logging.getLogger("controller")
 
@@ -29,7 +29,7 @@ def main() -> None:
         settings = ControllerSettings()
     except ValidationError as error:
         sys.exit(f"bad settings: {error}")
-    set_up_logging(settings.log_level)
+    configure_logging("controller", settings.log_level)
     logger.info("started", extra={"settings": settings.model_dump(mode="json")})
     asyncio.run(run(settings))
     logger.info("stopped")

@@ -1,10 +1,10 @@
-"""What the watches have shown last: live transcriptions and their Jobs, trimmed. Filled by handlers and the loop."""
+"""What the watches have shown last: live transcriptions and their Jobs, trimmed. Filled by handlers, loop, resync."""
 
 from datetime import datetime
 
 from controller.conditions import final_state
 from controller.views import JobView
-from crds.transcriptionjob import Transcription
+from crds.transcriptionjob import State, Transcription
 
 
 class Cache:
@@ -56,21 +56,25 @@ class Cache:
         """Have every Job read again: a watch may have missed an end."""
         self._jobs.clear()
 
-    def names(self) -> list[str]:
-        return list(self._transcriptions)
+    def has_job_of(self, name: str) -> bool:
+        """Whether a Job of a transcription of that name was seen."""
+        return any(job.owner_name == name for job in self._jobs.values())
+
+    def known(self) -> set[tuple[str, str]]:
+        """Name and UID of every transcription."""
+        return {(t.name, t.uid) for t in self._transcriptions.values()}
 
     def count_active(self) -> int:
         """How many have a Job, or are about to."""
-        return sum(1 for t in self._transcriptions.values() if t.status.attempt > 0 and final_state(t.status) is None)
+        return sum(1 for t in self._transcriptions.values() if _is_active(t))
 
     def waiting_in_order(self) -> list[str]:
-        """Those without an attempt, oldest first."""
-        line = [t for t in self._transcriptions.values() if t.status.attempt == 0 and final_state(t.status) is None]
-        return [t.name for t in sorted(line, key=_place)]
+        """Those that want an attempt, oldest first."""
+        return [t.name for t in sorted(filter(_is_waiting, self._transcriptions.values()), key=_place)]
 
     def has_place(self, transcription: Transcription, max_active: int) -> bool:
         """Whether one more may start, and it is this one's turn."""
-        if max_active == 0 or transcription.status.attempt > 0:
+        if max_active == 0 or _is_active(transcription):
             return True
         free = max_active - self.count_active()
         return free > 0 and transcription.name in self.waiting_in_order()[:free]
@@ -78,6 +82,22 @@ class Cache:
 
 def _version(transcription: Transcription) -> int:
     return int(transcription.resource_version)
+
+
+def _is_active(transcription: Transcription) -> bool:
+    status = transcription.status
+    return status.attempt > 0 and final_state(status) is None and not transcription.is_deleting
+
+
+def _is_waiting(transcription: Transcription) -> bool:
+    """New, or failed and to be retried."""
+    spec, status = transcription.spec, transcription.status
+    if transcription.is_deleting:
+        return False
+    end = final_state(status)
+    if end is None:
+        return status.attempt == 0
+    return end is State.FAILED and spec.retries > status.retries and not spec.cancel
 
 
 def _place(transcription: Transcription) -> tuple[datetime, str]:

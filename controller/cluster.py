@@ -14,6 +14,7 @@ that every account may read; nothing in the cluster scope.
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -28,7 +29,7 @@ from crds.transcriptionjob import GROUP, PLURAL, SETTLED_LABEL, VERSION, Transcr
 LIVE_SELECTOR = f"!{SETTLED_LABEL}"
 MERGE_PATCH = "application/merge-patch+json"
 FIELD_MANAGER = "transcription-controller"
-JOB_OF_POD_LABEL = "batch.kubernetes.io/job-name"
+JOB_UID_LABEL = "batch.kubernetes.io/controller-uid"
 PAGE_SIZE = 500
 TIMEOUT_SECONDS = 30
 CONNECTIONS = 16
@@ -36,6 +37,8 @@ JOB_TTL_SECONDS = 600
 CONFLICT = 409
 CountCall = Callable[[str, str, int], None]
 """Told the verb, the resource and the status code of each answer."""
+
+logger = logging.getLogger(__name__)
 
 
 class Cluster:
@@ -68,10 +71,18 @@ class Cluster:
         await self._call("GET", f"{self._transcriptions}?limit=1")
 
     async def list_live(self) -> AsyncIterator[Transcription]:
-        """Every transcription that is not settled, page by page."""
+        """Every transcription that is not settled, page by page; what cannot be read is left out."""
         async for page in self._pages(self._transcriptions, {"labelSelector": LIVE_SELECTOR}):
             for item in page:
-                yield Transcription.parse(item)
+                if transcription := parse_transcription(item):
+                    yield transcription
+
+    async def list_asked(self) -> AsyncIterator[Transcription]:
+        """Every settled one whose spec was changed since, and that nobody has put back into the watch."""
+        async for page in self._pages(self._transcriptions, {"labelSelector": SETTLED_LABEL}):
+            for item in page:
+                if _is_behind(item) and (transcription := parse_transcription(item)):
+                    yield transcription
 
     async def get_transcription(self, name: str) -> Transcription:
         """The transcription as it is now; MissingError when it is gone."""
@@ -85,7 +96,14 @@ class Cluster:
 
     async def settle(self, transcription: Transcription) -> Transcription:
         """Put the settled label on; StaleError when the resource has changed since it was read."""
-        labels = {SETTLED_LABEL: "true"}
+        return await self._label(transcription, "true")
+
+    async def unsettle(self, transcription: Transcription) -> Transcription:
+        """Take the settled label off; StaleError when the resource has changed since it was read."""
+        return await self._label(transcription, None)
+
+    async def _label(self, transcription: Transcription, value: str | None) -> Transcription:
+        labels = {SETTLED_LABEL: value}
         body = {"metadata": {"resourceVersion": transcription.resource_version, "labels": labels}}
         path = f"{self._transcriptions}/{transcription.name}"
         return Transcription.parse(await self._call("PATCH", path, body))
@@ -100,12 +118,18 @@ class Cluster:
         try:
             return JobView.parse(await self._call("POST", self._jobs, manifest))
         except StaleError:
-            there = await self.get_job(manifest["metadata"]["name"])
+            there = await self._get_taken(manifest["metadata"]["name"])
         if there.owner_uid == owner["uid"]:
             return there
         if there.owner_name == owner["name"] or there.is_deleting:
             raise TransientError("the Job of a deleted transcription of that name is still there")
         raise NameTakenError(f"Job {there.name} is not ours")
+
+    async def _get_taken(self, name: str) -> JobView:
+        try:
+            return await self.get_job(name)
+        except MissingError as error:
+            raise TransientError("the Job that had the name has just gone") from error
 
     async def delete_job(self, job: JobView) -> None:
         """Delete this very Job; its pods get SIGTERM at once. Nothing happens when it is gone."""
@@ -128,7 +152,7 @@ class Cluster:
 
     async def list_pods(self, job: JobView) -> tuple[PodView, ...]:
         """The pods of a Job."""
-        query = {"labelSelector": f"{JOB_OF_POD_LABEL}={job.name}"}
+        query = {"labelSelector": f"{JOB_UID_LABEL}={job.uid}"}
         return tuple([PodView.parse(item) async for page in self._pages(self._pods, query) for item in page])
 
     async def _pages(self, path: str, query: Mapping[str, str]) -> AsyncIterator[list[dict[str, Any]]]:
@@ -185,6 +209,22 @@ def _parse_message(data: bytes) -> str:
         return str(json.loads(data).get("message", ""))[:500]
     except (ValueError, AttributeError):
         return ""
+
+
+def parse_transcription(manifest: Mapping[str, Any]) -> Transcription | None:
+    """A resource as the API server sends it; None, and a line in the log, when it does not fit the schema."""
+    try:
+        return Transcription.parse(manifest)
+    except (ValueError, KeyError, TypeError) as error:
+        meta = manifest["metadata"]
+        name = f"{meta.get('namespace')}/{meta.get('name')}"
+        logger.error("unreadable transcription", extra={"transcription": name, "error": str(error)})  # noqa: TRY400
+        return None
+
+
+def _is_behind(manifest: Mapping[str, Any]) -> bool:
+    status = manifest.get("status") or {}
+    return int(status.get("observedGeneration") or 0) < int(manifest["metadata"].get("generation") or 1)
 
 
 def _resource(path: str) -> str:

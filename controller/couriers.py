@@ -12,7 +12,7 @@ from controller.outbox import Outbox
 from controller.queue import KeyQueue
 from crds.transcriptionjob import Transcription
 
-SEATS = 16
+SEATS = 4
 PAUSE = timedelta(seconds=30)
 
 logger = logging.getLogger(__name__)

@@ -25,5 +25,9 @@ class RefusedError(ControllerError):
     """The other side understood and said no: the same call never succeeds."""
 
 
+class DeniedError(ControllerError):
+    """The other side says no until somebody changes its settings: worth a few tries, not endless ones."""
+
+
 class NameTakenError(RefusedError):
     """The Job's name belongs to an object that is not ours."""

@@ -5,18 +5,18 @@ Nothing of Kopf writes: no finalizers, no annotations, no events.
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 import kopf
-from pydantic import ValidationError
 
-from controller.cluster import Cluster
+from controller.cluster import LIVE_SELECTOR, Cluster, parse_transcription
 from controller.errors import MissingError, TransientError
 from controller.loop import Loop
 from controller.metrics import Metrics
 from controller.views import JobView, parse_transcription_name
-from crds.transcriptionjob import GROUP, MANAGED_BY, MANAGED_BY_LABEL, PLURAL, SETTLED_LABEL, VERSION, Transcription
+from crds.transcriptionjob import GROUP, MANAGED_BY, MANAGED_BY_LABEL, PLURAL, VERSION
 
 STUCK_AFTER = timedelta(minutes=2)
 DELETED = "DELETED"
@@ -74,12 +74,8 @@ async def wait_until_served(cluster: Cluster) -> None:
 
 def take_transcription(loop: Loop, event: kopf.RawEvent) -> None:
     """Keep what was seen; a transcription that left the watch is deleted or settled."""
-    try:
-        transcription = Transcription.parse(event["object"])
-    except (ValidationError, ValueError, KeyError) as error:
-        meta = event["object"]["metadata"]
-        name = f"{meta.get('namespace')}/{meta.get('name')}"
-        logger.error("unreadable transcription", extra={"transcription": name, "error": str(error)})  # noqa: TRY400
+    transcription = parse_transcription(event["object"])
+    if transcription is None:
         return
     if event["type"] == DELETED:
         loop.cache.drop(transcription.name, transcription.uid)
@@ -90,13 +86,29 @@ def take_transcription(loop: Loop, event: kopf.RawEvent) -> None:
 
 def take_job(loop: Loop, event: kopf.RawEvent) -> None:
     """Keep what was seen of a Job and look at its transcription."""
-    job, name = JobView.parse(event["object"]), parse_transcription_name(event["object"])
+    job, name = parse_job(event["object"]), parse_transcription_name(event["object"])
+    if job is None:
+        return
     if event["type"] == DELETED:
         loop.cache.drop_job(job.name, job.uid)
     elif not loop.cache.put_job(job):
         return
     if name is not None:
         loop.queue.add(name)
+
+
+def parse_job(manifest: Mapping[str, Any]) -> JobView | None:
+    """A Job as the API server sends it; None, and a line in the log, when it makes no sense."""
+    try:
+        return JobView.parse(manifest)
+    except (ValueError, KeyError, TypeError) as error:
+        meta = manifest["metadata"]
+        fields = {
+            "job": meta.get("name"),
+            "transcription": f"{meta.get('namespace')}/{parse_transcription_name(manifest)}",
+        }
+        logger.error("unreadable job", extra=fields | {"error": str(error)})  # noqa: TRY400
+        return None
 
 
 def check_health(loop: Loop, runners: list[asyncio.Task[None]]) -> dict[str, float]:
@@ -122,9 +134,8 @@ def build_kopf_settings() -> kopf.OperatorSettings:
     settings.watching.reconnect_backoff = 1.0
     settings.watching.inactivity_timeout = 70
     settings.watching.chunk_size = 500
-    settings.watching.label_selectors[GROUP, VERSION, PLURAL] = f"!{SETTLED_LABEL}"
-    settings.watching.label_selectors["batch", "v1", "jobs"] = f"{MANAGED_BY_LABEL}={MANAGED_BY},!{SETTLED_LABEL}"
+    settings.watching.label_selectors[GROUP, VERSION, PLURAL] = LIVE_SELECTOR
+    settings.watching.label_selectors["batch", "v1", "jobs"] = f"{MANAGED_BY_LABEL}={MANAGED_BY},{LIVE_SELECTOR}"
     settings.execution.max_workers = 4
-    settings.persistence.finalizer = f"{GROUP}/controller"
     settings.process.ultimate_exiting_timeout = 25
     return settings

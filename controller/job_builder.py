@@ -17,9 +17,13 @@ from crds.transcriptionjob import (
     Transcription,
 )
 from crds.worker import (
+    CALLBACK_SECRET_ENV,
     CONTAINER_NAME,
-    POD_NAME_ENV,
+    LOG_LEVEL_ENV,
     POD_UID_ENV,
+    S3_ENDPOINT_ENV,
+    S3_PATH_STYLE_ENV,
+    S3_REGION_ENV,
     TASK_ENV,
     Target,
     WorkerTask,
@@ -77,6 +81,7 @@ def build_task(transcription: Transcription, attempt: int, settings: ControllerS
         word_timestamps=spec.word_timestamps,
         initial_prompt=spec.initial_prompt,
         formats=spec.formats,
+        result_bucket=settings.s3_bucket,
         result_prefix=build_result_prefix(t.namespace, t.name, t.uid, attempt),
         callback_url=spec.callback.url if spec.callback else settings.callback_url,
         callback_id=build_callback_id(t.uid, attempt),
@@ -183,19 +188,23 @@ def _build_container(transcription: Transcription, attempt: int, settings: Contr
 
 def _build_env(task: WorkerTask, settings: ControllerSettings) -> list[dict[str, Any]]:
     env: list[dict[str, Any]] = [
-        {"name": TASK_ENV, "value": task.model_dump_json(by_alias=True, exclude_none=True)},
-        {"name": POD_NAME_ENV, "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        {"name": TASK_ENV, "value": _render_task(task)},
         {"name": POD_UID_ENV, "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
-        {"name": "WORKER_S3_REGION", "value": settings.s3_region},
-        {"name": "WORKER_S3_PATH_STYLE", "value": str(settings.s3_path_style).lower()},
-        {"name": "WORKER_LOG_LEVEL", "value": settings.log_level},
+        {"name": S3_REGION_ENV, "value": settings.s3_region},
+        {"name": S3_PATH_STYLE_ENV, "value": str(settings.s3_path_style).lower()},
+        {"name": LOG_LEVEL_ENV, "value": settings.log_level},
     ]
     if settings.s3_endpoint:
-        env.append({"name": "WORKER_S3_ENDPOINT", "value": settings.s3_endpoint})
+        env.append({"name": S3_ENDPOINT_ENV, "value": settings.s3_endpoint})
     if settings.callback_secret_name:
         key = {"name": settings.callback_secret_name, "key": "secret"}
-        env.append({"name": "WORKER_CALLBACK_SECRET", "valueFrom": {"secretKeyRef": key}})
+        env.append({"name": CALLBACK_SECRET_ENV, "valueFrom": {"secretKeyRef": key}})
     return env + list(deepcopy(settings.worker_pod.env))
+
+
+def _render_task(task: WorkerTask) -> str:
+    """JSON without a dollar sign: the kubelet would put the value of a variable, even a secret, in place of $(NAME)."""
+    return task.model_dump_json(by_alias=True, exclude_none=True).replace("$", "\\u0024")
 
 
 def _build_resources(transcription: Transcription, pod: WorkerPod) -> dict[str, Any]:

@@ -10,6 +10,18 @@ from controller.cache import Cache
 from controller.cluster import Cluster
 from controller.conditions import final_state
 from controller.couriers import Couriers
+from controller.decision import (
+    CreateJob,
+    Decision,
+    DeleteJob,
+    ExpireJob,
+    PatchStatus,
+    Policy,
+    Seen,
+    Settle,
+    Step,
+    Unsettle,
+)
 from controller.errors import (
     ControllerError,
     MissingError,
@@ -25,35 +37,22 @@ from controller.metrics import Metrics
 from controller.outbox import Outbox
 from controller.outcome import build_failure
 from controller.queue import KeyQueue
-from controller.reconcile import (
-    CreateJob,
-    Decision,
-    DeleteJob,
-    ExpireJob,
-    PatchStatus,
-    Policy,
-    Seen,
-    Settle,
-    Step,
-    decide,
-    fail,
-    needs_pods,
-    wait,
-)
+from controller.reconcile import decide, fail, needs_pods, wait
+from controller.resync import Resync
 from controller.settings import ControllerSettings
 from controller.views import JobView
 from crds.reasons import Reason, WaitingReason
-from crds.transcriptionjob import Status, Transcription
+from crds.transcriptionjob import SETTLED_LABEL, Status, Transcription
 from crds.worker import build_job_name
 
-WORKERS = 4
+RUNNERS = 4
 QUOTA_PAUSE = timedelta(seconds=30)
 
 logger = logging.getLogger(__name__)
 
 
 class Loop:
-    """One per process: a few workers on the queue, couriers beside them, a slow resync."""
+    """One per process: a few runners on the queue, couriers beside them, a slow resync."""
 
     def __init__(
         self,
@@ -69,36 +68,44 @@ class Loop:
         self._cluster = cluster
         self._metrics = metrics
         self._clock = clock
-        self._policy = Policy(settings.callback_url, settings.callback_retry_schedule)
+        self._policy = Policy(settings.callback_url, settings.callback_retry_schedule, settings.default_model)
         self._couriers = Couriers(outbox, self.queue, metrics, clock)
+        self._resync = Resync(cluster, self.cache, self.queue, settings.resync_seconds)
         metrics.queue_depth.set_function(lambda: len(self.queue))
         metrics.live.set_function(lambda: len(self.cache))
 
     async def run(self) -> None:
-        """Work for ever; cancel it to stop."""
+        """Work for ever; cancel it to stop. Nothing is decided before all live ones are known: a place may be taken."""
         try:
+            await self._resync.take_first_look()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.queue.run())
-                group.create_task(self._resync())
-                for _ in range(WORKERS):
+                group.create_task(self._resync.run())
+                for _ in range(RUNNERS):
                     group.create_task(self._work())
         finally:
             await self._couriers.dismiss()
 
     async def reconcile(self, name: str) -> None:
         """One pass over one transcription."""
-        transcription = self.cache.get(name)
-        if transcription is None:
-            self._forget(name)
-            return
         try:
+            transcription = self.cache.get(name) or await self._find_owner(name)
+            if transcription is None:
+                self._part_with(name)
+                return
             seen = await self._look(transcription)
             await self._perform(seen, decide(seen, self._policy, self._now()))
         except StaleError:
             await self._refresh(name)
             raise
         except MissingError:
-            self._forget(name)
+            self._part_with(name)
+
+    def _wake_line(self) -> None:
+        """A place may be free: have the first in line looked at."""
+        if self._settings.max_active:
+            for name in self.cache.waiting_in_order()[: self._settings.max_active]:
+                self.queue.add(name)
 
     async def work_once(self) -> None:
         """Wait for a key and reconcile it; an error costs the key a pause, and nobody else anything."""
@@ -131,7 +138,11 @@ class Loop:
         try:
             self.cache.put(await self._cluster.get_transcription(name))
         except MissingError:
-            self._forget(name)
+            self._part_with(name)
+
+    async def _find_owner(self, name: str) -> Transcription | None:
+        """A Job is left over when its transcription has left the watch before it: only then it is read."""
+        return await self._cluster.get_transcription(name) if self.cache.has_job_of(name) else None
 
     async def _look(self, transcription: Transcription) -> Seen:
         job = await self._find_job(transcription)
@@ -145,7 +156,7 @@ class Loop:
             return None
         name = build_job_name(transcription.name, attempt)
         job = self.cache.get_job(name)
-        if job is None and final_state(transcription.status) is None:
+        if job is None and SETTLED_LABEL not in transcription.labels:
             try:
                 job = await self._cluster.get_job(name)
             except MissingError:
@@ -167,6 +178,10 @@ class Loop:
         if decision.deliver:
             self._couriers.send(transcription)
         self.queue.wake_at(transcription.name, _to_full_second(decision.wake_at))
+        if transcription.is_deleting:
+            self._wake_line()
+        if SETTLED_LABEL in seen.transcription.labels and SETTLED_LABEL in transcription.labels:
+            self._forget(transcription.name)
 
     async def _do(self, transcription: Transcription, step: Step) -> Transcription:
         match step:
@@ -184,8 +199,13 @@ class Loop:
                 expiring = await self._cluster.expire_job(job)
                 if expiring is not None:
                     self.cache.put_job(expiring)
+                else:
+                    self.cache.drop_job(job.name, job.uid)
             case Settle():
                 transcription = await self._cluster.settle(transcription)
+                self.cache.put(transcription)
+            case Unsettle():
+                transcription = await self._cluster.unsettle(transcription)
                 self.cache.put(transcription)
         return transcription
 
@@ -205,8 +225,7 @@ class Loop:
         logger.info("state changed", extra=_fields(transcription) | {"state": status.state, "reason": reason})
         if final_state(status):
             self._metrics.finished.labels(status.state or "", reason or "").inc()
-            for name in self.cache.waiting_in_order()[: self._settings.max_active]:
-                self.queue.add(name)
+            self._wake_line()
 
     async def _turn_away(self, seen: Seen, error: ControllerError) -> None:
         """The cluster did not take the Job: wait for quota, or end it."""
@@ -219,25 +238,10 @@ class Loop:
         reason = Reason.NAME_CONFLICT if isinstance(error, NameTakenError) else Reason.JOB_REFUSED
         await self._perform(seen, fail(seen, build_failure(reason), self._policy, self._now()))
 
-    async def _resync(self) -> None:
-        """Heal what an event was missed for: look at every live transcription now and then."""
-        while True:
-            await asyncio.sleep(self._settings.resync_seconds)
-            try:
-                await self._relist()
-            except ControllerError as error:
-                logger.warning("resync failed", extra={"error": str(error)})
-
-    async def _relist(self) -> None:
-        gone = set(self.cache.names())
-        self.cache.forget_jobs()
-        async for transcription in self._cluster.list_live():
-            gone.discard(transcription.name)
-            self.cache.put(transcription)
-            self.queue.add(transcription.name)
-        for name in gone:
-            self._forget(name)
-        logger.info("resynced", extra={"live": len(self.cache), "gone": len(gone)})
+    def _part_with(self, name: str) -> None:
+        """It is gone, and its place may be free."""
+        self._forget(name)
+        self._wake_line()
 
     def _forget(self, name: str) -> None:
         gone = self.cache.get(name)

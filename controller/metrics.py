@@ -18,7 +18,7 @@ class Metrics:
             "transcription_watch_events", "Watch events by kind and type.", ["kind", "type"], registry=registry
         )
         self.api_requests = Counter(
-            "transcription_api_requests",
+            "transcription_kubernetes_requests",
             "Requests to the Kubernetes API; code 0 means no answer.",
             ["verb", "resource", "code"],
             registry=registry,
@@ -35,7 +35,7 @@ class Metrics:
             ["code"],
             registry=registry,
         )
-        self.queue_depth = Gauge("transcription_workqueue_depth", "Keys that wait for a worker.", registry=registry)
+        self.queue_depth = Gauge("transcription_workqueue_depth", "Keys that wait for a runner.", registry=registry)
         self.live = Gauge("transcription_live", "Transcriptions that are not settled.", registry=registry)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""The only door to receivers: one try of one callback, signed, bounded, without redirects. Called by the loop."""
+"""The only door to receivers: one try of one callback, signed, bounded, without redirects. Called by couriers."""
 
 import asyncio
 import ssl
@@ -11,7 +11,7 @@ import httpx2
 
 from controller.conditions import final_state
 from controller.delivery import Report
-from controller.errors import MissingError, RefusedError
+from controller.errors import DeniedError, MissingError, RefusedError
 from controller.results import Results
 from controller.settings import ControllerSettings
 from crds import callback
@@ -20,6 +20,19 @@ from crds.transcriptionjob import Failure, State, Transcription
 CONNECT_SECONDS = 5
 TRY_SECONDS = 20
 MAX_RESPONSE_BYTES = 64 * 1024
+NO_ANSWER = (
+    httpx2.HTTPError,
+    httpx2.InvalidURL,
+    httpx2.StreamError,
+    OSError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    RuntimeError,
+    ExceptionGroup,
+)
+"""All that sending has raised or may raise: addresses come from users, answers from anybody."""
 
 
 class Outbox:
@@ -48,28 +61,31 @@ class Outbox:
         await self._http.aclose()
 
     async def send(self, transcription: Transcription) -> Report:
-        """Try once; TransientError when the transcript cannot be read now, which costs no try."""
+        """Try once; TransientError when S3 is away, which costs no try."""
         record = transcription.status.callback
         if record is None:
             raise RefusedError("there is no callback to send")
         try:
-            payload = await self._build_payload(transcription)
-        except MissingError:
+            body = await self._build_body(transcription)
+        except (MissingError, RefusedError):
             return Report(record.id, self._clock(), is_hopeless=True)
-        body = callback.render_payload(payload)
+        except DeniedError:
+            return Report(record.id, self._clock())
         url = transcription.spec.callback.url if transcription.spec.callback else self._url or ""
         return await self._post(url, record.id, body)
 
-    async def _build_payload(self, transcription: Transcription) -> dict[str, Any]:
+    async def _build_body(self, transcription: Transcription) -> bytes:
         status, metadata = transcription.status, transcription.spec.metadata
         if final_state(status) is State.CANCELLED:
             error = {"code": "Cancelled", "message": status.message, "retryable": False}
-            return callback.build_ended(transcription.name, "cancelled", error, metadata)
+            return callback.render_payload(callback.build_ended(transcription.name, "cancelled", error, metadata))
         if status.failure is not None:
-            return callback.build_ended(transcription.name, "failed", _build_error(status.failure), metadata)
+            error = _build_error(status.failure)
+            return callback.render_payload(callback.build_ended(transcription.name, "failed", error, metadata))
         if status.result is None:
             raise MissingError("there is no result")
-        return callback.build_completed(transcription.name, await self._results.read(status.result), metadata)
+        transcript = await self._results.read(status.result)
+        return _splice(callback.build_completed(transcription.name, {}, metadata), transcript)
 
     async def _post(self, url: str, message_id: str, body: bytes) -> Report:
         headers = {"Content-Type": "application/json", "User-Agent": "transcription-controller"}
@@ -81,7 +97,7 @@ class Outbox:
             ):
                 await _read_capped(response)
                 return Report(message_id, self._clock(), response.status_code, self._parse_pause(response.headers))
-        except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError):
+        except NO_ANSWER:
             return Report(message_id, self._clock())
 
     def _sign(self, message_id: str, body: bytes) -> dict[str, str]:
@@ -101,6 +117,11 @@ class Outbox:
 
 def _build_error(failure: Failure) -> dict[str, Any]:
     return {"code": failure.reason, "message": failure.message, "retryable": failure.retryable}
+
+
+def _splice(payload: Mapping[str, Any], transcript: bytes) -> bytes:
+    """The stored bytes as `result`, the last of the payload: parsing hours of speech would hold up everything else."""
+    return callback.render_payload(payload).removesuffix(b"{}}") + transcript + b"}"
 
 
 async def _read_capped(response: httpx2.Response) -> None:

@@ -1,16 +1,19 @@
 """How a Job ended, and why one waits: Job and pods to result, failure or waiting reason. Pure; called by reconcile."""
 
+import math
+import re
 from collections.abc import Sequence
 
 from pydantic import ValidationError
 
 from controller.views import JobView, PodView
 from crds.reasons import GPU_EXIT_CODES, REASONS, TRANSIENT_EXIT_CODES, ExitCode, Reason, WaitingReason
-from crds.transcriptionjob import Failure, Result
-from crds.worker import Outcome
+from crds.transcriptionjob import FORMATS, Failure, Result, Transcription
+from crds.worker import Outcome, build_result_prefix
 
 SIGKILL_EXIT_CODE = 137
 MESSAGE_LENGTH = 512
+LANGUAGE_LENGTH = 8
 
 REASON_OF_EXIT_CODE = {
     int(ExitCode.BAD_TASK): Reason.INVALID_TASK,
@@ -19,6 +22,7 @@ REASON_OF_EXIT_CODE = {
     int(ExitCode.INPUT_CHANGED): Reason.INPUT_CHANGED,
     int(ExitCode.INPUT_DENIED): Reason.INPUT_DENIED,
     int(ExitCode.MODEL_UNKNOWN): Reason.MODEL_UNKNOWN,
+    int(ExitCode.RESULT_DENIED): Reason.RESULT_DENIED,
     int(ExitCode.STORAGE_UNAVAILABLE): Reason.STORAGE_UNAVAILABLE,
     int(ExitCode.MODEL_UNAVAILABLE): Reason.MODEL_UNAVAILABLE,
     int(ExitCode.GPU_OUT_OF_MEMORY): Reason.GPU_OUT_OF_MEMORY,
@@ -54,12 +58,12 @@ WAITING_OF_CONTAINER = {
 }
 
 
-def judge(job: JobView, pods: Sequence[PodView]) -> Result | Failure | None:
+def judge(transcription: Transcription, job: JobView, pods: Sequence[PodView]) -> Result | Failure | None:
     """The result or the failure of a Job that has ended; None while it goes on."""
     if job.ended == "Complete":
-        return _find_result(pods) or build_failure(Reason.RESULT_MISSING)
+        return _find_result(transcription, pods) or build_failure(Reason.RESULT_MISSING)
     if job.ended == "Failed":
-        return _find_result(pods) or _classify(job, pods)
+        return _find_result(transcription, pods) or _classify(job, pods)
     return _find_overrun(pods)
 
 
@@ -87,9 +91,24 @@ def _find_overrun(pods: Sequence[PodView]) -> Failure | None:
     return None
 
 
-def _find_result(pods: Sequence[PodView]) -> Result | None:
+def _find_result(transcription: Transcription, pods: Sequence[PodView]) -> Result | None:
     outcomes = (_parse_outcome(pod) for pod in sorted(pods, key=lambda p: p.age_key))
-    return next((outcome.result for outcome in outcomes if outcome and outcome.result), None)
+    results = (outcome.result for outcome in outcomes if outcome and outcome.result)
+    return next((result for result in results if _is_own(transcription, result)), None)
+
+
+def _is_own(transcription: Transcription, result: Result) -> bool:
+    """Whether it points to this attempt's transcript, and the schema takes it: the worker's word is no proof."""
+    t = transcription
+    own = build_result_prefix(t.namespace, t.name, t.uid, t.status.attempt) + "transcript.json"
+    numbers = (result.bytes, result.duration_seconds or 0, result.segments or 0)
+    return (
+        result.key == own
+        and re.fullmatch("[0-9a-f]{64}", result.sha256) is not None
+        and len(result.formats) <= len(FORMATS)
+        and len(result.language or "") <= LANGUAGE_LENGTH
+        and all(math.isfinite(number) and 0 <= number < 2**63 for number in numbers)
+    )
 
 
 def _classify(job: JobView, pods: Sequence[PodView]) -> Failure:

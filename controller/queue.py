@@ -1,4 +1,4 @@
-"""The one queue: keys that wait for a worker, each once, and one heap of deadlines. Filled by handlers and the loop."""
+"""The one queue: keys that wait for a runner, each once, and one heap of deadlines. Filled from all sides."""
 
 import asyncio
 import heapq
@@ -29,7 +29,7 @@ class KeyQueue:
 
     @property
     def oldest_age(self) -> timedelta:
-        """How long the first key has waited for a worker."""
+        """How long the first key has waited for a runner."""
         return self._clock() - min(self._waiting.values()) if self._waiting else timedelta()
 
     def add(self, key: str) -> None:

@@ -4,15 +4,26 @@ Called by the loop with the resource, its Job and pods. It decides by conditions
 for nothing twice: deciding again on its own outcome gives no steps.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from controller import delivery
 from controller.conditions import drop_condition, enter, final_state, is_running, set_condition
-from controller.delivery import Report
+from controller.deadlines import find_deadline
+from controller.decision import (
+    CreateJob,
+    Decision,
+    DeleteJob,
+    ExpireJob,
+    PatchStatus,
+    Policy,
+    Seen,
+    Settle,
+    Step,
+    Unsettle,
+)
 from controller.outcome import build_failure, explain_waiting, judge
-from controller.views import JobView, PodView
+from controller.views import JobView
 from crds.reasons import REASONS, WAITING, Reason, WaitingReason
 from crds.transcriptionjob import (
     SETTLED_LABEL,
@@ -21,6 +32,7 @@ from crds.transcriptionjob import (
     Failure,
     JobRef,
     Result,
+    Spec,
     State,
     Status,
     Transcription,
@@ -29,62 +41,8 @@ from crds.worker import build_callback_id, build_job_name
 
 FIRST_LOOK = timedelta(seconds=10)
 LONGEST_LOOK = timedelta(minutes=5)
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What the installation wants."""
-
-    callback_url: str | None
-    retry_schedule: Sequence[float]
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """All that a decision rests on."""
-
-    transcription: Transcription
-    job: JobView | None = None
-    pods: tuple[PodView, ...] = ()
-    report: Report | None = None
-    has_place: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class PatchStatus:
-    status: Status
-
-
-@dataclass(frozen=True, slots=True)
-class CreateJob:
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class DeleteJob:
-    job: JobView
-
-
-@dataclass(frozen=True, slots=True)
-class ExpireJob:
-    job: JobView
-
-
-@dataclass(frozen=True, slots=True)
-class Settle:
-    """Put the label on that takes the transcription out of the watch."""
-
-
-Step = PatchStatus | CreateJob | DeleteJob | ExpireJob | Settle
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """Steps in the order they must be done, when to look again, and whether the callback is due."""
-
-    steps: tuple[Step, ...] = ()
-    wake_at: datetime | None = None
-    deliver: bool = False
+TURBO_MODELS = {"turbo", "large-v3-turbo"}
+IMPOSSIBLE = "Turbo models cannot translate: use large-v3, or task transcribe."
 
 
 def needs_pods(transcription: Transcription, job: JobView | None, now: datetime) -> bool:
@@ -102,59 +60,60 @@ def decide(seen: Seen, policy: Policy, now: datetime) -> Decision:
     status = transcription.status
     if transcription.is_deleting:
         return Decision()
-    if final_state(status) is not None:
-        return _after_the_end(seen, status, policy, now)
-    verdict = status.result if _is_result_due(status, job) else judge(job, seen.pods) if job else None
-    if isinstance(verdict, Result):
-        return _after_the_end(seen, _succeed(seen, verdict, now), policy, now)
-    if transcription.spec.cancel:
-        return _after_the_end(seen, _cancel(transcription, now), policy, now)
-    if isinstance(verdict, Failure):
-        return fail(seen, verdict, policy, now)
-    deadline = _queue_deadline(seen, now)
-    if deadline is not None and deadline <= now:
-        return fail(seen, build_failure(Reason.QUEUE_DEADLINE_EXCEEDED), policy, now)
+    end = status if final_state(status) is not None else _find_end(seen, policy, now)
+    if end is not None:
+        return _after_the_end(seen, end, policy, now)
     if status.attempt == 0:
-        return _admit(seen, now)
+        return _start_attempt(seen, now) if seen.has_place else wait(seen, WaitingReason.NO_PLACE, now)
     if job is None:
-        return Decision((CreateJob(status.attempt),), deadline)
+        return Decision((CreateJob(status.attempt),), _deadline_time(seen, status))
     return _follow(seen, job, now)
 
 
 def fail(seen: Seen, failure: Failure, policy: Policy, now: datetime) -> Decision:
     """Latch the failure; also called by the loop when the cluster refuses the Job."""
-    status = enter(seen.transcription, State.FAILED, failure.message, failure.reason, now)
-    status = status.model_copy(update={"failure": failure, "waiting_reason": None, "completion_time": now})
-    return _after_the_end(seen, status, policy, now)
+    return _after_the_end(seen, _fail(seen.transcription, failure, now), policy, now)
 
 
 def wait(seen: Seen, why: WaitingReason, now: datetime) -> Decision:
     """Stay in line; also called by the loop when a quota leaves no room."""
     status = enter(seen.transcription, State.QUEUED, WAITING[why], why, now)
-    return _write(seen, status.model_copy(update={"waiting_reason": why}), _queue_deadline(seen, now))
+    return _write(seen, status.model_copy(update={"waiting_reason": why}))
 
 
-def _is_result_due(status: Status, job: JobView | None) -> bool:
-    """The stored result counts once its Job is over, however that ended."""
-    return status.result is not None and (job is None or job.ended is not None)
+def _find_end(seen: Seen, policy: Policy, now: datetime) -> Status | None:
+    """The final status, when anything ends it. A stored result counts, whatever that is."""
+    transcription, job = seen.transcription, seen.job
+    spec, stored = transcription.spec, transcription.status.result
+    verdict = judge(transcription, job, seen.pods) if job else stored
+    deadline = find_deadline(transcription, transcription.status, job is not None and job.ready > 0)
+    if verdict is None and deadline is not None and deadline.time <= now:
+        verdict = build_failure(deadline.reason)
+    if stored is not None and (verdict is not None or spec.cancel):
+        verdict = stored
+    if isinstance(verdict, Result):
+        return _succeed(seen, verdict, now)
+    if spec.cancel:
+        return _cancel(transcription, now)
+    if verdict is None and transcription.status.attempt == 0 and _is_impossible(spec, policy):
+        verdict = build_failure(Reason.INVALID_TASK, IMPOSSIBLE)
+    return _fail(transcription, verdict, now) if verdict else None
 
 
-def _queue_deadline(seen: Seen, now: datetime) -> datetime | None:
-    """Until when a first pod must run; None when one has."""
-    status, job = seen.transcription.status, seen.job
-    if status.start_time is not None or (job is not None and job.ready > 0):
-        return None
-    since = seen.transcription.created if status.attempt <= 1 else job.created if job else now
-    return since + timedelta(seconds=seen.transcription.spec.limits.queue_seconds)
+def _is_impossible(spec: Spec, policy: Policy) -> bool:
+    """The schema refuses a turbo model that is named; here it may be the installation's default."""
+    return spec.task == "translate" and (spec.model or policy.default_model) in TURBO_MODELS
 
 
-def _write(seen: Seen, status: Status, wake_at: datetime | None) -> Decision:
+def _deadline_time(seen: Seen, status: Status) -> datetime | None:
+    deadline = find_deadline(seen.transcription, status, seen.job is not None and seen.job.ready > 0)
+    return deadline.time if deadline else None
+
+
+def _write(seen: Seen, status: Status, look_at: datetime | None = None) -> Decision:
     changed = status != seen.transcription.status
-    return Decision((PatchStatus(status),) if changed else (), wake_at)
-
-
-def _admit(seen: Seen, now: datetime) -> Decision:
-    return _start_attempt(seen, now) if seen.has_place else wait(seen, WaitingReason.NO_PLACE, now)
+    times = [time for time in (look_at, _deadline_time(seen, status)) if time is not None]
+    return Decision((PatchStatus(status),) if changed else (), min(times, default=None))
 
 
 def _start_attempt(seen: Seen, now: datetime) -> Decision:
@@ -171,29 +130,27 @@ def _start_attempt(seen: Seen, now: datetime) -> Decision:
             **dict.fromkeys(("failure", "callback")),
         }
     )
-    fresh = Seen(transcription.model_copy(update={"status": status}))
-    return Decision((PatchStatus(status), CreateJob(attempt)), _queue_deadline(fresh, now))
+    return Decision((PatchStatus(status), CreateJob(attempt)), _deadline_time(Seen(transcription), status))
 
 
 def _follow(seen: Seen, job: JobView, now: datetime) -> Decision:
     """A live Job: its pod runs, or waits, or is about to."""
+    status = seen.transcription.status
     if job.is_deleting:
-        return Decision()
+        return _write(seen, status)
     if job.ready > 0:
-        return _write(seen, _run(seen, job, now), None)
+        return _write(seen, _run(seen, job, now))
     first_look = job.created + FIRST_LOOK
     if now < first_look:
-        return Decision(wake_at=first_look)
+        return _write(seen, status, first_look)
     next_look = now + min(max(FIRST_LOOK, (now - job.created) / 10), LONGEST_LOOK)
-    wake_at = min(next_look, _queue_deadline(seen, now) or next_look)
-    status = seen.transcription.status
     is_between_pods = status.result is not None or all(pod.is_over or pod.is_ready for pod in seen.pods)
     if is_running(status) and is_between_pods:
-        return Decision(wake_at=wake_at)
+        return _write(seen, status, next_look)
     why = explain_waiting(seen.pods)
     status = enter(seen.transcription, State.STARTING, WAITING[why], why, now)
     status = status.model_copy(update={"waiting_reason": why, "job_ref": JobRef(name=job.name, uid=job.uid)})
-    return _write(seen, status, wake_at)
+    return _write(seen, status, next_look)
 
 
 def _run(seen: Seen, job: JobView, now: datetime) -> Status:
@@ -228,41 +185,73 @@ def _cancel(transcription: Transcription, now: datetime) -> Status:
     return status.model_copy(update={"waiting_reason": None, "completion_time": now})
 
 
+def _fail(transcription: Transcription, failure: Failure, now: datetime) -> Status:
+    status = enter(transcription, State.FAILED, failure.message, failure.reason, now)
+    return status.model_copy(update={"failure": failure, "waiting_reason": None, "completion_time": now})
+
+
 def _after_the_end(seen: Seen, status: Status, policy: Policy, now: datetime) -> Decision:
-    """All that is left when the outcome is known: free the Job, tell the receiver, leave the watch."""
-    spec, job = seen.transcription.spec, seen.job
-    if spec.retries > status.retries and final_state(status) is State.FAILED and not spec.cancel:
-        again = _start_attempt(seen, now)
-        return replace(again, steps=(*again.steps, *_expire(job)))
+    """All that is left when the outcome is known: latch it, free the Job, tell the receiver, leave the watch."""
+    if _is_retry_due(seen.transcription.spec, status, policy):
+        return _retry(seen, status, now)
     status = _tend_callback(seen, status, policy, now)
     record = status.callback
     due = record.next_attempt_time if record and record.state is CallbackState.PENDING else None
     status = status.model_copy(
         update={
-            "retries": spec.retries,
+            "retries": seen.transcription.spec.retries,
             "observed_generation": seen.transcription.generation,
             "settled": True if due is None else None,
         }
     )
-    steps: list[Step] = []
-    if job and not job.ended and not job.is_deleting:
-        steps.append(DeleteJob(job))
+    is_due = due is not None and due <= now
+    return Decision(_conclude(seen, status), None if is_due else due, deliver=is_due)
+
+
+def _conclude(seen: Seen, status: Status) -> tuple[Step, ...]:
+    """The end is latched before the Job goes, and with it the evidence; the label comes last."""
+    is_labelled = _is_labelled(seen.transcription)
+    steps: list[Step] = [Unsettle()] if is_labelled and not status.settled else []
     if status != seen.transcription.status:
         steps.append(PatchStatus(status))
-    steps.extend(_expire(job))
-    if status.settled and seen.transcription.labels.get(SETTLED_LABEL) != "true":
+    steps.extend(_free(seen.job))
+    if status.settled and not is_labelled:
         steps.append(Settle())
-    is_due = due is not None and due <= now
-    return Decision(tuple(steps), None if is_due else due, deliver=is_due)
+    return tuple(steps)
 
 
-def _expire(job: JobView | None) -> tuple[Step, ...]:
-    return (ExpireJob(job),) if job and job.ended and not job.has_ttl else ()
+def _is_labelled(transcription: Transcription) -> bool:
+    return transcription.labels.get(SETTLED_LABEL) == "true"
+
+
+def _free(job: JobView | None) -> tuple[Step, ...]:
+    if job is None or job.is_deleting or (job.ended and job.has_ttl):
+        return ()
+    return (ExpireJob(job),) if job.ended else (DeleteJob(job),)
+
+
+def _is_retry_due(spec: Spec, status: Status, policy: Policy) -> bool:
+    asked = spec.retries > status.retries and not spec.cancel
+    return asked and final_state(status) is State.FAILED and not _is_impossible(spec, policy)
+
+
+def _retry(seen: Seen, status: Status, now: datetime) -> Decision:
+    """The next attempt, once the last one is latched and its Job on the way out, and there is a place."""
+    if final_state(seen.transcription.status) is None:
+        return Decision(_conclude(seen, status), now)
+    before: tuple[Step, ...] = (Unsettle(),) if _is_labelled(seen.transcription) else ()
+    before += _free(seen.job)
+    if not seen.has_place:
+        return Decision(before)
+    again = _start_attempt(seen, now)
+    return replace(again, steps=before + again.steps)
 
 
 def _tend_callback(seen: Seen, status: Status, policy: Policy, now: datetime) -> Status:
     transcription, record = seen.transcription, status.callback
     wanted = transcription.spec.redeliveries
+    if status.settled and wanted <= status.redeliveries:
+        return status
     if transcription.spec.callback is None and policy.callback_url is None:
         return status.model_copy(update={"redeliveries": wanted})
     if record is None or wanted > status.redeliveries:

@@ -2,21 +2,25 @@
 
 import asyncio
 import json
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Self
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError
+from botocore.exceptions import ConnectionError as NoConnectionError
 
-from controller.errors import MissingError, RefusedError, TransientError
+from controller.errors import ControllerError, DeniedError, MissingError, RefusedError, TransientError
 from controller.settings import ControllerSettings
 from crds.transcriptionjob import Result
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
-MAX_TRANSCRIPT_BYTES = 256 * 1024 * 1024
+MAX_TRANSCRIPT_BYTES = 32 * 1024 * 1024  # what POST /result takes
 GONE_CODES = {"NoSuchKey", "NoSuchBucket", "404"}
+BUSY_CODES = {"SlowDown", "RequestTimeout", "RequestTimeTooSkewed", "Throttling", "TooManyRequests"}
+AWAY = (NoConnectionError, HTTPClientError, IncompleteReadError)
 
 
 class Results:
@@ -42,16 +46,15 @@ class Results:
         s3 = boto3.client("s3", region_name=settings.s3_region, endpoint_url=settings.s3_endpoint, config=options)
         return cls(s3, settings.s3_bucket)
 
-    async def read(self, result: Result) -> dict[str, Any]:
-        """Whisper's own JSON; MissingError when it is gone or is no JSON object."""
-        data = await asyncio.to_thread(self._get, result.key)
-        try:
-            transcript = json.loads(data)
-        except ValueError as error:
-            raise MissingError(f"{result.key} is no JSON") from error
-        if not isinstance(transcript, dict):
-            raise MissingError(f"{result.key} is no JSON object")
-        return transcript
+    async def read(self, result: Result) -> bytes:
+        """Whisper's own JSON, as it is stored; MissingError when it is gone or is no JSON object."""
+        return await asyncio.to_thread(self._read, result)
+
+    def _read(self, result: Result) -> bytes:
+        data = self._get(result.key)
+        if sha256(data).hexdigest() != result.sha256:
+            _check(result.key, data)
+        return data
 
     def _get(self, key: str) -> bytes:
         try:
@@ -61,8 +64,31 @@ class Results:
             with answer["Body"] as body:
                 return body.read()
         except ClientError as error:
-            if error.response.get("Error", {}).get("Code") in GONE_CODES:
-                raise MissingError(f"{key} is gone") from error
+            raise _translate(key, error) from error
+        except AWAY as error:
             raise TransientError(f"{key}: {error}") from error
         except BotoCoreError as error:
-            raise TransientError(f"{key}: {error}") from error
+            raise DeniedError(f"{key}: {error}") from error
+
+
+def _translate(key: str, error: ClientError) -> ControllerError:
+    code = error.response.get("Error", {}).get("Code", "")
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
+    if code in GONE_CODES:
+        return MissingError(f"{key} is gone")
+    is_lasting = 400 <= status < 500 and status not in {408, 429} and code not in BUSY_CODES
+    return DeniedError(f"{key}: {error}") if is_lasting else TransientError(f"{key}: {error}")
+
+
+def _check(key: str, data: bytes) -> None:
+    """A second pod of the attempt may have stored another transcript: fine, if it is strict JSON."""
+    try:
+        transcript = json.loads(data, parse_constant=_refuse_constant)
+    except ValueError as error:
+        raise MissingError(f"{key} is no JSON") from error
+    if not isinstance(transcript, dict):
+        raise MissingError(f"{key} is no JSON object")
+
+
+def _refuse_constant(text: str) -> None:
+    raise ValueError(f"{text} is no JSON")

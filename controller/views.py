@@ -2,20 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Self
 
 from crds.transcriptionjob import NAME_LABEL
 from crds.worker import CONTAINER_NAME
-
-EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class JobView:
     """A batch Job."""
 
-    namespace: str
     name: str
     uid: str
     resource_version: int
@@ -38,7 +35,6 @@ class JobView:
         owner: Mapping[str, Any] = next((o for o in meta.get("ownerReferences") or [] if o.get("controller")), {})
         end: Mapping[str, Any] = next((c for c in status.get("conditions") or [] if _is_end(c)), {})
         return cls(
-            namespace=meta["namespace"],
             name=meta["name"],
             uid=meta["uid"],
             resource_version=int(meta["resourceVersion"]),
@@ -99,8 +95,8 @@ class PodView:
 
     @property
     def age_key(self) -> tuple[datetime, datetime]:
-        """Sorts pods by when they ended, then by when they were made."""
-        return (self.finished or EPOCH, self.created)
+        """Sorts pods by when they ended, or were made when that is not known."""
+        return (self.finished or self.created, self.created)
 
 
 def parse_transcription_name(manifest: Mapping[str, Any]) -> str | None:

@@ -10,7 +10,9 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, SecretStr
 
 ID_HEADER = "webhook-id"
 TIMESTAMP_HEADER = "webhook-timestamp"
@@ -26,7 +28,7 @@ class SignatureError(Exception):
     """The headers do not prove that the body came from a holder of the secret."""
 
 
-class SecretError(Exception):
+class SecretError(ValueError):
     """The signing secret is not whsec_ and base64 of 24 to 64 bytes."""
 
 
@@ -102,6 +104,15 @@ def parse_secret(secret: str) -> bytes:
     if not 24 <= len(key) <= 64:
         raise SecretError("the signing secret must have 24 to 64 bytes")
     return key
+
+
+def _checked(secret: SecretStr) -> SecretStr:
+    parse_secret(secret.get_secret_value())
+    return secret
+
+
+SigningSecret = Annotated[SecretStr, AfterValidator(_checked)]
+"""A whsec_ secret as a setting: checked when it is read, masked when it is shown."""
 
 
 def _digest(key: bytes, message_id: str, timestamp: str, body: bytes) -> str:

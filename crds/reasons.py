@@ -14,6 +14,7 @@ class ExitCode(IntEnum):
     INPUT_CHANGED = 67
     INPUT_DENIED = 68
     MODEL_UNKNOWN = 69
+    RESULT_DENIED = 70
     STORAGE_UNAVAILABLE = 80
     MODEL_UNAVAILABLE = 81
     INTERNAL = 85
@@ -39,6 +40,7 @@ class Reason(StrEnum):
     INPUT_NOT_FOUND = "InputNotFound"
     INPUT_CHANGED = "InputChanged"
     INPUT_DENIED = "InputDenied"
+    RESULT_DENIED = "ResultDenied"
     MODEL_UNKNOWN = "ModelUnknown"
     STORAGE_UNAVAILABLE = "StorageUnavailable"
     MODEL_UNAVAILABLE = "ModelUnavailable"
@@ -95,9 +97,16 @@ REASONS: dict[Reason, ReasonInfo] = {
         "The file was changed after the request: send a new request for the new file.", False, ExitCode.INPUT_CHANGED
     ),
     Reason.INPUT_DENIED: ReasonInfo(
-        "The worker may not read the file: check the rights of its S3 account, then retry.",
+        "The worker may not read the file, or there is none: check its key and the rights of the worker's S3 account,"
+        " then retry.",
         True,
         ExitCode.INPUT_DENIED,
+    ),
+    Reason.RESULT_DENIED: ReasonInfo(
+        "The worker may not store the transcript: check the bucket and the rights of the worker's S3 account,"
+        " then retry.",
+        True,
+        ExitCode.RESULT_DENIED,
     ),
     Reason.MODEL_UNKNOWN: ReasonInfo(
         "The model is not installed here: choose one of the installed models.", False, ExitCode.MODEL_UNKNOWN

@@ -1,6 +1,6 @@
 """The typed view of the TranscriptionJob resource, its labels, states and conditions.
 
-Read by api and controller; the worker sees only what crds.worker hands it. transcriptionjobs.yaml holds the caps.
+Used by api, controller and worker. transcriptionjobs.yaml holds the caps.
 """
 
 from collections.abc import Mapping

@@ -10,8 +10,12 @@ from crds.transcriptionjob import Format, Result, Source, Task, Value
 
 CONTAINER_NAME = "worker"
 TASK_ENV = "WORKER_TASK"
-POD_NAME_ENV = "WORKER_POD_NAME"
 POD_UID_ENV = "WORKER_POD_UID"
+S3_REGION_ENV = "WORKER_S3_REGION"
+S3_ENDPOINT_ENV = "WORKER_S3_ENDPOINT"
+S3_PATH_STYLE_ENV = "WORKER_S3_PATH_STYLE"
+CALLBACK_SECRET_ENV = "WORKER_CALLBACK_SECRET"  # noqa: S105  # a name
+LOG_LEVEL_ENV = "WORKER_LOG_LEVEL"
 TERMINATION_MESSAGE_PATH = "/dev/termination-log"
 TERMINATION_MESSAGE_BYTES = 4096
 
@@ -28,8 +32,9 @@ class Target(Value):
 class WorkerTask(Value):
     """One transcription, whole; the value of WORKER_TASK as JSON.
 
-    `model` is a name or a path, never None: the controller has put the installation's default in place.
-    `callback_url` None means that nobody is told. `callback_id` is the webhook-id.
+    The source may lie in any bucket; results go to the installation's own. `model` is a name or a path, never None:
+    the controller has put the installation's default in place. `callback_url` None means that nobody is told.
+    `callback_id` is the webhook-id.
     """
 
     target: Target
@@ -40,6 +45,7 @@ class WorkerTask(Value):
     word_timestamps: bool = False
     initial_prompt: str | None = None
     formats: tuple[Format, ...]
+    result_bucket: str
     result_prefix: str
     callback_url: str | None = None
     callback_id: str

@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
     try:
         with state.lock():
             COMMANDS[arguments[0]]()
-    except (state.StateError, ProgramError, EngineError, S3Error, StorageError) as error:
+    except (state.StateError, ProgramError, EngineError, S3Error, StorageError, OSError) as error:
         print(f"\ndev: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -9,10 +9,10 @@ package sources and pip settings. Nothing of that kind is in a Dockerfile.
 import os
 import re
 import shutil
-import sys
+from configparser import ConfigParser
 from pathlib import Path
 
-from dev import process, state, versions
+from dev import packages, process, state, versions
 from dev.docker import Docker, mounts_under
 
 LABEL = "dev.transcription.base"
@@ -41,6 +41,7 @@ def is_current(docker: Docker) -> bool:
 
 def build(docker: Docker) -> None:
     """Make the stand-in with debootstrap and import it."""
+    packages.install({"debootstrap": "debootstrap"})
     folder = state.directory("base")
     discard(folder)
     try:
@@ -62,7 +63,8 @@ def discard(folder: Path) -> None:
     """Remove a root file system, also one that a killed debootstrap left with /proc mounted in it."""
     for mount in mounts_under(folder):
         process.run("umount", mount)
-    shutil.rmtree(folder)
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 def key() -> str:
@@ -73,7 +75,10 @@ def key() -> str:
 
 def mirrors() -> dict[str, str]:
     """Where the host gets Debian's packages from: label of the archive -> address."""
-    lines = process.output("apt-get", "indextargets", "--format", "$(LABEL)|$(REPO_URI)").splitlines()
+    targets = ["apt-get", "indextargets", "--format", "$(LABEL)|$(REPO_URI)"]
+    if not process.output(*targets):
+        process.run("apt-get", "update")  # the host's lists were cleaned away
+    lines = process.output(*targets).splitlines()
     found = dict(reversed([line.split("|", 1) for line in lines]))  # the first of each label counts
     return {label: found[label] for label in ("Debian", "Debian-Security") if label in found}
 
@@ -100,14 +105,12 @@ def apt_settings() -> str:
 
 
 def pip_settings() -> str:
-    """The host's pip settings that concern the network, from its files and its environment."""
-    listed = re.findall(
-        r"^(?:global|install|:env:)\.([\w-]+)='(.*)'$",
-        process.output(sys.executable, "-m", "pip", "config", "list"),
-        re.M,
-    )
-    known = {name: value for name, value in listed if name in PIP_SETTINGS}
-    lines = [f"{name} = {value}" for name, value in sorted(known.items())]
+    """The host's pip settings that concern the network, from its files and its environment; pip may not be there."""
+    files = ConfigParser(interpolation=None)
+    files.read(["/etc/pip.conf", Path("~/.pip/pip.conf").expanduser(), Path("~/.config/pip/pip.conf").expanduser()])
+    known = {name: value for part in ("global", "install") if part in files for name, value in files[part].items()}
+    said = {name: os.environ.get(f"PIP_{name.upper().replace('-', '_')}") or known.get(name) for name in PIP_SETTINGS}
+    lines = [f"{name} = {value}" for name, value in said.items() if value]
     return "\n".join(["[global]", f"cert = /{BUNDLE}", "disable-pip-version-check = true", *lines]) + "\n"
 
 

@@ -37,7 +37,6 @@ ETCD = Program("etcd", "etcd", ("go.etcd.io/etcd/server/v3",), 30)
 COREDNS = Program("coredns", "coredns", ("github.com/coredns/coredns",), 60)
 KUBERNETES = Program("kubernetes", "kubernetes", tuple(f"k8s.io/kubernetes/cmd/{name}" for name in SERVERS), 330)
 
-EVERYWHERE = (KIND, VERSITYGW, KUBECTL, HELM)
 BARE = (KUBERNETES, ETCD, COREDNS)
 
 

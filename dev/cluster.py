@@ -63,6 +63,16 @@ def build_config(s3_folder: Path, own_network: bool) -> dict[str, object]:
     }
 
 
+def made_from() -> Path:
+    """The configuration that the present cluster was made from."""
+    return state.directory() / "kind.json"
+
+
+def render_config(node_image: str | None) -> str:
+    """The configuration that the cluster should have."""
+    return json.dumps(build_config(s3_folder(), own_network=node_image is not None), indent=1)
+
+
 def ensure(docker: Docker, node_image: str | None) -> None:
     """Use the cluster that is there, or make one; `node_image` is None where kind's own can be pulled."""
     if docker.inspect(versions.NODE, "{{.State.Status}}") in ("exited", "created"):
@@ -77,6 +87,8 @@ def is_healthy(docker: Docker, node_image: str | None) -> bool:
     if docker.inspect(versions.NODE, "{{.State.Running}}") != "true":
         return False
     if node_image and docker.inspect(versions.NODE, "{{.Config.Image}}") != node_image:
+        return False
+    if not made_from().exists() or made_from().read_text() != render_config(node_image):
         return False
     write_kubeconfig(docker)
     return wait(lambda: kubectl.succeeds("get", "--raw", "/readyz"), 60) and runs_a_pod()
@@ -118,8 +130,7 @@ def create(docker: Docker, node_image: str | None) -> None:
     process.run(
         kind, "delete", "cluster", "--name", versions.CLUSTER, "--kubeconfig", kubectl.kubeconfig(), env=docker.env()
     )
-    config = state.directory() / "kind.json"
-    config.write_text(json.dumps(build_config(s3_folder(), own_network=node_image is not None), indent=1))
+    made_from().write_text(render_config(node_image))
     image = ["--image", node_image] if node_image else ["--wait=120s"]
     process.run(
         kind,
@@ -128,7 +139,7 @@ def create(docker: Docker, node_image: str | None) -> None:
         "--name",
         versions.CLUSTER,
         "--config",
-        config,
+        made_from(),
         "--kubeconfig",
         kubectl.kubeconfig(),
         *image,
@@ -155,7 +166,8 @@ def delete(docker: Docker) -> None:
             env=docker.env(),
         )
     docker.succeeds("rm", "-f", "-v", versions.NODE)
-    docker.succeeds("network", "rm", versions.NETWORK)
+    if docker.is_ours:  # on the host's own engine other clusters of kind may be waiting on it
+        docker.succeeds("network", "rm", versions.NETWORK)
 
 
 def connect_pods(docker: Docker) -> None:

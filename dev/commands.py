@@ -34,6 +34,7 @@ def up() -> None:
     progress = Progress(sum(map(len, lanes)) + len(last))
     progress.run_lanes(*lanes)
     progress.run_lane(last)
+    state.complete().touch()
 
 
 def demo() -> None:
@@ -55,6 +56,7 @@ def lint() -> None:
     """Run the checks that need no cluster."""
     progress = Progress(2)
     progress.run_lane([venv_step(), program_step(binaries.HELM)])
+    python.publish()
     python.lint()
 
 
@@ -66,6 +68,7 @@ def lock() -> None:
 
 def test() -> None:
     """Check the code, bring everything up and run all tests."""
+    state.check_disk()
     lint()
     up()
     python.test()

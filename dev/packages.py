@@ -1,4 +1,4 @@
-"""Debian packages that the host needs. The first step of each command that builds or runs something."""
+"""Debian packages that the host needs. Called by the commands that bring something up, before their first step."""
 
 import shutil
 
@@ -8,8 +8,6 @@ from dev import process
 EVERYWHERE = {
     "curl": "curl",
     "jq": "jq",
-    "git": "git",
-    "make": "make",
     "ffmpeg": "ffmpeg",
     "espeak-ng": "espeak-ng",
 }

@@ -75,18 +75,21 @@ def lock() -> Iterator[None]:
         yield
 
 
-# What a part of the state takes once it is there; a part that is missing must still fit.
-_PARTS = {"docker": 19, "bin": 1, "go": 5, "registry": 4, "venv": 1}
+COLD_GIB, WARM_GIB = 30, 3
+
+
+def complete() -> Path:
+    """A file that is there once everything has been brought up on this machine."""
+    return directory() / "complete"
 
 
 def check_disk() -> None:
     """Fail before the first long step when what is still to be made does not fit."""
-    missing = [size for part, size in _PARTS.items() if not (root() / part).exists()]
-    if (root() / "bin").exists() and 5 in missing:
-        missing.remove(5)  # the Go caches are dropped once the binaries are there
-    needed, free = max(2, sum(missing)), shutil.disk_usage(directory()).free / GIB
+    done = 0 if complete().exists() else sum(path.lstat().st_blocks * 512 for path in root().rglob("*"))
+    needed = WARM_GIB if complete().exists() else max(WARM_GIB, COLD_GIB - done / GIB)
+    free = shutil.disk_usage(directory()).free / GIB
     if free < needed:
         raise StateError(
-            f"{root()} needs {needed} GiB of free disk, {free:.1f} GiB are free: "
+            f"{root()} needs {needed:.0f} GiB of free disk, {free:.1f} GiB are free: "
             "free some, or let TRANSCRIPTION_DEV_STATE name a place with more"
         )

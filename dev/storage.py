@@ -80,15 +80,16 @@ def build_policy(keys: Keys) -> dict[str, object]:
     """Who may do what in the bucket: each component only what it needs."""
     bucket = f"arn:aws:s3:::{versions.BUCKET}"
     api, controller, worker = (keys.accounts[name].access_key for name in ACCOUNTS)
-    objects = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
-    uploads = ["s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
+    read, write = "s3:GetObject", "s3:PutObject"
     rules: list[tuple[str, list[str], str]] = [
-        (api, [*objects, *uploads], f"{bucket}/*"),
-        (api, ["s3:ListBucket", "s3:ListBucketMultipartUploads"], bucket),
-        (worker, ["s3:GetObject"], f"{bucket}/videos/*"),
-        (worker, [*objects, *uploads], f"{bucket}/transcripts/*"),
+        (api, ["s3:ListBucket"], bucket),
+        (api, [read, write], f"{bucket}/videos/*"),
+        (api, [read, write], f"{bucket}/callbacks/*"),
+        (api, [read], f"{bucket}/transcripts/*"),
         (worker, ["s3:ListBucket"], bucket),
-        (controller, ["s3:GetObject"], f"{bucket}/transcripts/*"),
+        (worker, [read], f"{bucket}/videos/*"),
+        (worker, [read, write], f"{bucket}/transcripts/*"),
+        (controller, [read], f"{bucket}/transcripts/*"),
     ]
     statements = [
         {"Effect": "Allow", "Principal": {"AWS": [who]}, "Action": actions, "Resource": where}

@@ -24,6 +24,10 @@ def wait_until_settled(transcriptions: Transcriptions, name: str) -> Transcripti
     return transcriptions.read(name)
 
 
+TRICKY = {"order": '$(AWS_SECRET_ACCESS_KEY) $$ "7"', "name": "$(WORKER_CALLBACK_SECRET)"}
+"""Kubernetes would put a variable's value in such a place; the caller's strings come back as they were sent."""
+
+
 def test_it_is_delivered_once_the_receiver_is_back(
     transcriptions: Transcriptions, clip: Speech, host_address: str, signing_secret: str
 ) -> None:
@@ -55,14 +59,15 @@ def test_it_is_sent_again_with_the_same_id_when_the_receiver_refuses(
     name = an_id("refused")
     with Receiver(host_address, answers=[500, 503]) as receiver:
         receiver.open()
-        transcriptions.start(name, clip.mp4, callback_url=receiver.url)
+        transcriptions.start(name, clip.mp4, callback_url=receiver.url, metadata=TRICKY)
         tries = [receiver.next(120) for _ in range(3)]
         record = wait_until_settled(transcriptions, name).status.callback
     assert [delivery.answered for delivery in tries] == [500, 503, 204]
     assert len({delivery.headers["webhook-id"] for delivery in tries}) == 1
     payloads = [verified(delivery, signing_secret) for delivery in tries]
     assert payloads[0] == payloads[1] == payloads[2]
-    assert payloads[0].keys() == {"job_id", "status", "result"}
+    assert payloads[0].keys() == {"job_id", "status", "result", "metadata"}
+    assert payloads[0]["metadata"] == TRICKY
     assert record is not None
     assert (record.state, record.attempts) == (CallbackState.DELIVERED, 3)
 

@@ -90,7 +90,7 @@ def test_it_is_in_the_list_of_jobs(good_run: Run) -> None:
 
 
 @pytest.mark.parametrize("path", ["/status/{}", "/result/{}"])
-@pytest.mark.parametrize("job_id", ["never-heard-of", "999999", str(uuid.uuid4())])
+@pytest.mark.parametrize("job_id", ["never-heard-of", "999999", "0b6e4a56-7f0c-4d0e-9a51-3c1d2e4f5a6b"])
 def test_it_is_not_found_when_the_id_is_unknown(service: Service, path: str, job_id: str) -> None:
     answer = service.call("GET", path.format(job_id))
     assert answer.status_code == 404

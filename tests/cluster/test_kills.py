@@ -21,7 +21,7 @@ def lose_the_pod(transcriptions: Transcriptions, pod: Manifest) -> None:
     transcriptions.kubectl.delete("pod", pod["metadata"]["name"], force=True)
 
 
-def drain_the_pod(transcriptions: Transcriptions, pod: Manifest) -> None:
+def delete_the_pod(transcriptions: Transcriptions, pod: Manifest) -> None:
     """The pod gets SIGTERM and its grace period, as when a node is drained."""
     transcriptions.kubectl.delete("pod", pod["metadata"]["name"])
 
@@ -43,7 +43,7 @@ def _read(environ: Path) -> bytes:
         return b""
 
 
-@pytest.mark.parametrize("kill", [lose_the_pod, drain_the_pod, kill_the_process])
+@pytest.mark.parametrize("kill", [lose_the_pod, delete_the_pod, kill_the_process])
 def test_it_completes_when_its_worker_is_killed_while_it_transcribes(
     transcriptions: Transcriptions, lecture: Speech, kill: Kill
 ) -> None:

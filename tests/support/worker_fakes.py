@@ -22,6 +22,7 @@ def a_task(**changes: Any) -> WorkerTask:
         "target": a_target(),
         "source": Source(bucket="media", key="videos/anonymous/talk.mp4", etag="abc"),
         "model": "demo",
+        "result_bucket": "media",
         "formats": ("json", "txt", "srt"),
         "result_prefix": "transcripts/ns/talk/u1/1/",
         "callback_url": "http://receiver/result",
@@ -35,7 +36,7 @@ def a_target(attempt: int = 1) -> Target:
 
 
 def some_settings(task: WorkerTask | None = None, **changes: Any) -> WorkerSettings:
-    return WorkerSettings(task=task or a_task(), pod_name="talk-1-abcde", pod_uid="pod-1", **changes)
+    return WorkerSettings(task=task or a_task(), pod_uid="pod-1", **changes)
 
 
 def a_result(**changes: Any) -> Result:
@@ -64,6 +65,7 @@ class FakeWorld:
     """All doors of a run; `events` tells what happened, in order."""
 
     status: Status = field(default_factory=Status)
+    status_at_end: Status | None = None
     transcript: dict[str, Any] = field(default_factory=a_transcript)
     windows: tuple[float, ...] = (30.0, 60.0, 90.0)
     is_reachable: bool = True
@@ -102,6 +104,7 @@ class FakeWorld:
 
     def transcribe(self, samples: bytearray, task: WorkerTask, on_progress: Callable[[float], None]) -> dict[str, Any]:
         self.events.append(f"transcribe {len(samples) // BYTES_PER_SECOND} s with {task.model}")
+        samples.clear()
         for seconds in self.windows:
             self.on_window()
             on_progress(seconds)
@@ -110,6 +113,10 @@ class FakeWorld:
     def open(self, first: Progress) -> Status:
         self.sent.append(first)
         return self.status
+
+    def look(self, progress: Progress) -> Status:
+        self.sent.append(progress)
+        return self.status_at_end or self.status
 
     def report(self, progress: Progress) -> Status | None:
         self.sent.append(progress)

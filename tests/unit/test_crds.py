@@ -12,27 +12,12 @@ from crds import transcriptionjob as contract
 from crds.reasons import REASONS, WAITING, ExitCode, Reason, WaitingReason
 from crds.transcriptionjob import Spec, Status, Transcription, build_transcription
 from crds.worker import Outcome, WorkerTask, build_job_name, build_result_prefix
+from tests.support.manifests import a_manifest
 
 CRD_FILE = Path(__file__).parents[2] / "crds" / "transcriptionjobs.yaml"
 CRD: dict[str, Any] = yaml.safe_load(CRD_FILE.read_text())
 VERSION = CRD["spec"]["versions"][0]
 SCHEMA = VERSION["schema"]["openAPIV3Schema"]["properties"]
-
-
-def a_manifest(**spec: Any) -> dict[str, Any]:
-    return {
-        "apiVersion": contract.API_VERSION,
-        "kind": contract.KIND,
-        "metadata": {
-            "name": "talk",
-            "namespace": "transcription",
-            "uid": "0b6e",
-            "resourceVersion": "7",
-            "generation": 1,
-            "creationTimestamp": "2026-01-02T03:04:05Z",
-        },
-        "spec": {"source": {"bucket": "media", "key": "videos/a.mp4"}} | spec,
-    }
 
 
 def model_of(field: FieldInfo) -> type[BaseModel] | None:
@@ -146,7 +131,7 @@ def test_every_reason_has_a_sentence_that_fits() -> None:
 def test_permanent_exit_codes_are_not_retried_by_the_job() -> None:
     """64-79 is what podFailurePolicy fails at once; of these only missing rights can heal."""
     permanent = {r for r, i in REASONS.items() if i.exit_code and 64 <= i.exit_code < 80 and i.retryable}
-    assert permanent == {Reason.INPUT_DENIED}
+    assert permanent == {Reason.INPUT_DENIED, Reason.RESULT_DENIED}
     assert ExitCode.TERMINATED == 143
 
 
@@ -169,6 +154,7 @@ def test_a_task_survives_its_way_through_the_environment() -> None:
             "source": {"bucket": "media", "key": 'videos/말 "x".mp4'},
             "model": "demo",
             "formats": ["json", "srt"],
+            "resultBucket": "media",
             "resultPrefix": "transcripts/",
             "callbackId": "msg_0b6e_1",
         }

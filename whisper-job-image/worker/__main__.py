@@ -1,78 +1,17 @@
-"""The process in the pod: wires the doors to the run, and turns its end into exit code and termination message."""
+"""Where the pod's process begins; `process` is the rest."""
 
-import logging
-import os
+import signal
 import sys
-import tempfile
-import time
-from datetime import UTC, datetime
-from pathlib import Path
-
-from crds.reasons import ExitCode
-from crds.worker import TERMINATION_MESSAGE_PATH
-from worker import media, publish, report
-from worker.deliver import Courier
-from worker.errors import InternalError, WorkerError
-from worker.log import configure_logging
-from worker.outcome import LastWords, exit_on_sigterm
-from worker.pipeline import Doors, Run, Transcribing
-from worker.progress import ProgressGate
-from worker.settings import WorkerSettings, read_settings
-
-log = logging.getLogger("worker")
-
-UNLOGGED = {"task": {"callback_url", "initial_prompt", "metadata"}}
-"""These may hold tokens or private words."""
 
 
-def main(message_path: str = TERMINATION_MESSAGE_PATH) -> int:
+def start(*message_path: str) -> int:
     """Run once; the exit code."""
-    words = LastWords(Path(message_path))
-    exit_on_sigterm(words)
-    configure_logging("INFO", "unknown")
-    try:
-        settings = read_settings()
-        configure_logging(settings.log_level, f"{settings.task.target.namespace}/{settings.task.target.name}")
-        log.info("started", extra={"settings": settings.model_dump(mode="json", exclude=UNLOGGED)})
-        run(settings, words, report.find_cluster(os.environ))
-    except WorkerError as error:
-        return _fail(words, error)
-    except Exception as error:  # noqa: BLE001  # whatever it is, the pod ends with a reason
-        return _fail(words, InternalError(repr(error)))
-    return ExitCode.DONE
+    # The kernel drops a signal to PID 1 that nobody waits for. What process imports takes seconds, so SIGTERM is held.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    from worker.process import main
 
-
-def run(settings: WorkerSettings, words: LastWords, cluster: report.Cluster) -> None:
-    """One run with the real doors."""
-    task = settings.task
-    secret = settings.callback_secret.get_secret_value() if settings.callback_secret else None
-    with tempfile.TemporaryDirectory() as folder, report.build_client(cluster) as client:
-        scratch = Path(folder)
-        doors = Doors(
-            store=publish.Store(publish.build_client(settings), task.source.bucket),
-            probe=media.probe,
-            decode=media.decode,
-            load_engine=lambda: _load_engine(settings, scratch),
-            reporter=report.Reporter(client, task.target, cluster.account),
-            courier=Courier(task, secret, lambda: datetime.now(UTC)),
-            tell_result=words.tell_result,
-        )
-        gate = ProgressGate(settings.pod_uid, task.target.attempt, task.progress_interval_seconds, time.monotonic)
-        Run(settings, doors, gate, scratch).run()
-
-
-def _load_engine(settings: WorkerSettings, scratch: Path) -> Transcribing:
-    from worker import engine  # torch takes seconds to import, which a bad file need not wait for
-
-    return engine.load(settings.task.model, settings.model_dir, scratch)
-
-
-def _fail(words: LastWords, error: WorkerError) -> int:
-    words.tell_fault(error.fault)
-    is_ours = isinstance(error, InternalError)
-    log.error("failed", extra={"reason": error.reason, "detail": str(error)}, exc_info=error if is_ours else None)
-    return error.exit_code
+    return main(*message_path)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(start(*sys.argv[1:]))

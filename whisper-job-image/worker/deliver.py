@@ -11,13 +11,13 @@ from typing import Any
 
 import httpx2
 
-from crds.callback import ID_HEADER, SecretError, build_completed, render_payload, sign
+from crds.callback import ID_HEADER, build_completed, render_payload, sign
 from crds.worker import WorkerTask
 
 TOTAL_SECONDS = 5.0
 TIMEOUT = httpx2.Timeout(4.0, connect=2.0)
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Courier:
@@ -30,15 +30,15 @@ class Courier:
 
     def deliver(self, transcript: Mapping[str, Any]) -> int | None:
         """The receiver's status code; None when there was no answer in time."""
-        body = render_payload(build_completed(self._task.target.name, transcript, self._task.metadata))
         answers: list[int] = []
-        post = threading.Thread(target=self._post, args=(body, answers), daemon=True)
+        post = threading.Thread(target=self._post, args=(transcript, answers), daemon=True)
         post.start()
         post.join(TOTAL_SECONDS)
         return answers[0] if answers else None
 
-    def _post(self, body: bytes, answers: list[int]) -> None:
+    def _post(self, transcript: Mapping[str, Any], answers: list[int]) -> None:
         try:
+            body = render_payload(build_completed(self._task.target.name, transcript, self._task.metadata))
             with (
                 httpx2.Client(timeout=TIMEOUT, follow_redirects=False) as client,
                 client.stream(
@@ -46,8 +46,8 @@ class Courier:
                 ) as answer,
             ):
                 answers.append(answer.status_code)
-        except (httpx2.HTTPError, httpx2.InvalidURL, SecretError) as error:
-            log.warning("callback not delivered", extra={"error": repr(error)})
+        except (httpx2.HTTPError, httpx2.InvalidURL, TypeError, ValueError) as error:
+            logger.warning("callback not delivered", extra={"error": repr(error)})
 
     def _headers(self, body: bytes) -> dict[str, str]:
         content_type = {"content-type": "application/json"}

@@ -1,6 +1,6 @@
 """The only door to torch and whisper: samples in, Whisper's own result out.
 
-Opened late by `__main__`, called by the pipeline.
+Opened late by `process`, called by the pipeline.
 """
 
 import importlib
@@ -29,8 +29,11 @@ from worker.errors import (
 )
 
 FULL_SCALE = 32768.0
+PIECE_FRAMES = 60_000
+CONTEXT_SAMPLES = 2 * audio.HOP_LENGTH
+"""Whole frames, and more than the half window that a frame sees on either side."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Engine:
@@ -43,7 +46,9 @@ class Engine:
         """Whisper's result; `on_progress` hears the seconds done, window by window."""
         if task.language not in {None, "auto", *tokenizer.LANGUAGES}:
             raise InvalidTaskError(f"unknown language {task.language}")
-        wave = np.frombuffer(samples, dtype="<i2").astype(np.float32) / FULL_SCALE
+        wave = np.frombuffer(samples, dtype="<i2").astype(np.float32)
+        samples.clear()
+        wave /= FULL_SCALE
         with _translated_faults(), _watched(self._model, on_progress):
             result = self._model.transcribe(
                 wave,
@@ -69,7 +74,7 @@ def load(name: str, model_dir: Path, download_dir: Path) -> Engine:
             _set_alignment_heads(model, name)
     except (OSError, EOFError, RuntimeError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
         raise ModelUnavailableError(repr(error)) from error
-    log.info("model loaded", extra={"model": name, "device": str(model.device), "threads": torch.get_num_threads()})
+    logger.info("model loaded", extra={"model": name, "device": str(model.device), "threads": torch.get_num_threads()})
     return Engine(model)
 
 
@@ -127,9 +132,9 @@ class _Meter:
 
 @contextmanager
 def _watched(model: Any, on_progress: Callable[[float], None]) -> Iterator[None]:
-    """Whisper has no hook for progress: its bar and its decode step are replaced for the length of one call."""
+    """Whisper has no hooks: its bar, decode step and spectrogram are replaced for the length of one call."""
     module: Any = importlib.import_module("whisper.transcribe")
-    bars, decode, meter = module.tqdm, model.decode, _Meter(on_progress)
+    bars, measure, decode, meter = module.tqdm, module.log_mel_spectrogram, model.decode, _Meter(on_progress)
 
     def decode_window(mel: Any, options: Any) -> Any:
         if options.temperature == 0:  # higher ones try the same window again
@@ -137,11 +142,26 @@ def _watched(model: Any, on_progress: Callable[[float], None]) -> Iterator[None]
         return decode(mel, options)
 
     module.tqdm, model.decode = SimpleNamespace(tqdm=lambda **_: meter), decode_window
+    module.log_mel_spectrogram = _measure_mel
     try:
         yield
     finally:
-        module.tqdm = bars
+        module.tqdm, module.log_mel_spectrogram = bars, measure
         del model.decode
+
+
+def _measure_mel(wave: Any, n_mels: int, padding: int) -> Any:
+    """Whisper's log_mel_spectrogram in pieces of ten minutes: the whole at once takes half a megabyte a second."""
+    mel = torch.empty((n_mels, (len(wave) + padding) // audio.HOP_LENGTH))
+    size = PIECE_FRAMES * audio.HOP_LENGTH
+    for start in range(0, max(1, len(wave) - CONTEXT_SAMPLES), size):
+        is_last = start + size + CONTEXT_SAMPLES >= len(wave)
+        before, after = min(start, CONTEXT_SAMPLES), None if is_last else start + size + CONTEXT_SAMPLES
+        found = audio.log_mel_spectrogram(wave[start - before : after], n_mels, padding=padding if is_last else 0)
+        place = mel[:, start // audio.HOP_LENGTH :][:, : None if is_last else PIECE_FRAMES]
+        place.copy_(found[:, before // audio.HOP_LENGTH :][:, : place.shape[1]])
+    # whisper lifts what is far below the loudest frame; each piece has done so by its own loudest
+    return mel.clamp_(min=float(mel.max()) - 2.0)
 
 
 def _plain(value: Any) -> Any:

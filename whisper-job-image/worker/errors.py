@@ -1,4 +1,4 @@
-"""Why a run ends without a result. Raised at the doors, told to the world by `__main__` alone."""
+"""Why a run ends without a result. Raised at the doors, told to the world by `process` alone."""
 
 from typing import ClassVar
 
@@ -7,9 +7,13 @@ from crds.worker import Fault
 
 
 class WorkerError(Exception):
-    """The end of a run. The text is for the log; people read the sentence of the reason."""
+    """The end of a run. The detail is for the log; people read the sentence, by default that of the reason."""
 
     reason: ClassVar[Reason] = Reason.INTERNAL_ERROR
+
+    def __init__(self, detail: str = "", sentence: str | None = None) -> None:
+        super().__init__(detail)
+        self._sentence = sentence
 
     @property
     def exit_code(self) -> ExitCode:
@@ -17,7 +21,7 @@ class WorkerError(Exception):
 
     @property
     def fault(self) -> Fault:
-        return Fault(reason=self.reason, message=REASONS[self.reason].message)
+        return Fault(reason=self.reason, message=self._sentence or REASONS[self.reason].message)
 
 
 class InternalError(WorkerError):
@@ -58,6 +62,10 @@ class InputChangedError(WorkerError):
 
 class InputDeniedError(WorkerError):
     reason = Reason.INPUT_DENIED
+
+
+class ResultDeniedError(WorkerError):
+    reason = Reason.RESULT_DENIED
 
 
 class StorageUnavailableError(WorkerError):

@@ -15,6 +15,7 @@ from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
 from typing import IO, Any, NamedTuple, cast
 
 from worker.errors import (
+    InternalError,
     NoAudioError,
     OutOfMemoryError,
     TooLongError,
@@ -30,10 +31,11 @@ PROBE_SECONDS = 60.0
 PROBE_OUTPUT_BYTES = 1 << 20
 STDERR_BYTES = 4096
 KILLED = -9
+SLOW_SENTENCE = "Reading the file took too long: retry, or convert it to MP4 or MP3 and send a new request."
 
 _INPUT_LIMITS = ["-protocol_whitelist", "file", "-format_whitelist", CONTAINERS, "-max_streams", "128"]
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Media(NamedTuple):
@@ -94,7 +96,7 @@ def decode(media: Media, max_seconds: float) -> bytearray:
     if not output.stdout:
         raise NoAudioError("the audio track is empty")
     if output.stderr:
-        log.warning("ffmpeg complained", extra={"stderr": output.stderr})
+        logger.warning("ffmpeg complained", extra={"stderr": output.stderr})
     return output.stdout
 
 
@@ -155,7 +157,7 @@ def run_capped(command: Sequence[str], max_bytes: int, timeout_seconds: float) -
             code = process.wait(max(0.0, deadline - time.monotonic()))
         except (TimeoutError, TimeoutExpired) as error:
             process.kill()
-            raise UnreadableMediaError(f"{command[0]} ran out of time") from error
+            raise InternalError(f"{command[0]} ran out of time", SLOW_SENTENCE) from error
     return Output(code, stdout, stderr.decode(errors="replace").strip(), is_cut=len(stdout) > max_bytes)
 
 

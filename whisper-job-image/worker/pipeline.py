@@ -1,4 +1,4 @@
-"""One run: media file in, stored transcript out. Built and called by `__main__`."""
+"""One run: media file in, stored transcript out. Built and called by `process`."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ from worker.progress import ProgressGate
 from worker.render import CONTENT_TYPES, render
 from worker.settings import WorkerSettings
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 Transcript = dict[str, Any]
 
@@ -32,6 +32,7 @@ class Storing(Protocol):
 
 class Reporting(Protocol):
     def open(self, first: Progress) -> Status: ...
+    def look(self, progress: Progress) -> Status: ...
     def report(self, progress: Progress) -> Status | None: ...
     def report_result(self, progress: Progress, result: Result, callback: CallbackRecord | None) -> bool: ...
     def report_callback(self, callback: CallbackRecord) -> bool: ...
@@ -42,6 +43,8 @@ class Delivering(Protocol):
 
 
 class Transcribing(Protocol):
+    """Takes the samples away, so that they need no memory while it works."""
+
     def transcribe(self, samples: bytearray, task: WorkerTask, on_progress: Callable[[float], None]) -> Transcript: ...
 
 
@@ -70,37 +73,42 @@ class Run:
 
     def run(self) -> Result:
         """The stored result; WorkerError when there is none."""
-        status = self._open()
-        if status.result is not None:
-            return self._adopt(status.result, status.callback)
+        return self._adopt(self._doors.reporter.open(self._gate.look())) or self._make()
+
+    def _make(self) -> Result:
         samples = self._read_samples()
+        duration_seconds = len(samples) / BYTES_PER_SECOND
         transcript = self._transcribe(samples)
-        result = self._save(transcript, len(samples) / BYTES_PER_SECOND)
+        # a second pod of this attempt may have been faster: what it has published is not overwritten
+        return self._adopt(self._doors.reporter.look(self._gate.look())) or self._publish(transcript, duration_seconds)
+
+    def _publish(self, transcript: Transcript, duration_seconds: float) -> Result:
+        body = render(transcript, "json")
+        result = self._save(transcript, body, duration_seconds)
         if self._announce(result):
-            self._deliver(transcript, attempts=0)
+            self._deliver(json.loads(body), attempts=0)
         return result
 
-    def _open(self) -> Status:
-        status = self._doors.reporter.open(self._gate.open())
+    def _adopt(self, status: Status) -> Result | None:
+        """The result that another pod has stored, if any; what may be left of it is the callback."""
         self._learn(status)
-        return status
-
-    def _adopt(self, result: Result, callback: CallbackRecord | None) -> Result:
-        """An earlier pod stored the result; what may be left is the callback."""
-        log.info("result found", extra={"key": result.key})
+        result, callback = status.result, status.callback
+        if result is None:
+            return None
+        logger.info("result found", extra={"key": result.key})
         self._doors.tell_result(result)
         if callback is not None and callback.state is CallbackState.PENDING:
             try:
                 self._deliver(json.loads(self._doors.store.read(result.key)), callback.attempts)
-            except WorkerError as error:
-                log.warning("callback left to the controller", extra={"error": str(error)})
+            except (WorkerError, ValueError) as error:
+                logger.warning("callback left to the controller", extra={"error": str(error)})
         return result
 
     def _read_samples(self) -> bytearray:
         with self._stage(Stage.DOWNLOADING):
             size_bytes = self._doors.store.fetch(self._task.source, self._media_path, self._settings.max_input_bytes)
             media = self._doors.probe(self._media_path, self._settings.max_audio_seconds)
-            log.info("media found", extra={"bytes": size_bytes, "container": media.container})
+            logger.info("media found", extra={"bytes": size_bytes, "container": media.container})
             samples = self._doors.decode(media, self._settings.max_audio_seconds)
             self._media_path.unlink()
         return samples
@@ -112,10 +120,9 @@ class Run:
         with self._stage(Stage.TRANSCRIBING):
             return engine.transcribe(samples, self._task, self._hear)
 
-    def _save(self, transcript: Transcript, duration_seconds: float) -> Result:
+    def _save(self, transcript: Transcript, body: bytes, duration_seconds: float) -> Result:
         """JSON goes last: where it is, the other formats are."""
         wanted = [f for f in FORMATS if f != "json" and f in self._task.formats]
-        body = render(transcript, "json")
         result = Result(
             key=f"{self._task.result_prefix}transcript.json",
             sha256=sha256(body).hexdigest(),
@@ -137,7 +144,7 @@ class Run:
         pending = CallbackRecord(state=CallbackState.PENDING, id=self._task.callback_id)
         callback = pending if self._task.callback_url else None
         is_told = self._doors.reporter.report_result(self._gate.finish(), result, callback)
-        log.info("result stored", extra={"key": result.key, "sha256": result.sha256, "is_in_status": is_told})
+        logger.info("result stored", extra={"key": result.key, "sha256": result.sha256, "is_in_status": is_told})
         return is_told
 
     def _deliver(self, transcript: Transcript, attempts: int) -> None:
@@ -154,7 +161,7 @@ class Run:
             last_attempt_time=datetime.now(UTC).replace(microsecond=0),
         )
         self._doors.reporter.report_callback(record)
-        log.info("callback tried", extra={"state": record.state, "status_code": code})
+        logger.info("callback tried", extra={"state": record.state, "status_code": code})
 
     @contextmanager
     def _stage(self, stage: Stage, total_seconds: float | None = None) -> Iterator[None]:
@@ -179,4 +186,4 @@ class Run:
 def _timed(stage: Stage) -> Iterator[None]:
     began_at = time.monotonic()
     yield
-    log.info("stage done", extra={"stage": stage, "seconds": round(time.monotonic() - began_at, 3)})
+    logger.info("stage done", extra={"stage": stage, "seconds": round(time.monotonic() - began_at, 3)})

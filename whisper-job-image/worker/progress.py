@@ -23,8 +23,8 @@ class ProgressGate:
         self._total: float | None = None
         self._began_at = self._sent_at = clock()
 
-    def open(self) -> Progress:
-        """The first report, without a percent: an earlier pod of this attempt may have come far already."""
+    def look(self) -> Progress:
+        """A report without a percent, which cannot fall: another pod of this attempt may have come further."""
         return Progress(pod_uid=self._pod_uid, attempt=self._attempt, stage=self._stage)
 
     def adopt(self, stored: Progress) -> None:

@@ -1,5 +1,7 @@
-"""The only door to S3: the media file in, the transcript out. Called by the pipeline, built by `__main__`."""
+"""The only door to S3: the media file in, the transcript out. Called by the pipeline, built by `process`."""
 
+import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +16,8 @@ from worker.errors import (
     InputChangedError,
     InputDeniedError,
     InputNotFoundError,
+    InvalidTaskError,
+    ResultDeniedError,
     StorageUnavailableError,
     TooLongError,
     WorkerError,
@@ -24,6 +28,11 @@ if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
 
 CHUNK_BYTES = 1 << 20
+WRITE_PAUSES_SECONDS = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 64.0)
+"""Between tries to store a file, each of which is four of boto3's own: losing it would cost the whole run."""
+NO_BUCKET_SENTENCE = "There is no such bucket: check the source of the request and send a new one."
+
+logger = logging.getLogger(__name__)
 
 
 def build_client(settings: WorkerSettings) -> "S3Client":
@@ -41,11 +50,12 @@ def build_client(settings: WorkerSettings) -> "S3Client":
 
 
 class Store:
-    """One bucket."""
+    """Reads media from any bucket, writes results to one."""
 
-    def __init__(self, client: "S3Client", bucket: str) -> None:
+    def __init__(self, client: "S3Client", bucket: str, pause: Callable[[float], None] = time.sleep) -> None:
         self._client = client
         self._bucket = bucket
+        self._pause = pause
 
     def fetch(self, source: Source, path: Path, max_bytes: int) -> int:
         """Write the pinned file to `path`; its size in bytes. A WorkerError says why it cannot be had."""
@@ -57,12 +67,8 @@ class Store:
             with path.open("wb") as file:
                 for chunk in answer["Body"].iter_chunks(CHUNK_BYTES):
                     file.write(chunk)
-        except (NoCredentialsError, PartialCredentialsError) as error:
-            raise InputDeniedError(str(error)) from error
-        except ClientError as error:
-            raise _explain(error) from error
-        except BotoCoreError as error:
-            raise StorageUnavailableError(str(error)) from error
+        except (ClientError, BotoCoreError) as error:
+            raise _explain_fetch(error) from error
         return size_bytes
 
     def read(self, key: str) -> bytes:
@@ -73,24 +79,59 @@ class Store:
             raise StorageUnavailableError(str(error)) from error
 
     def write(self, key: str, body: bytes, content_type: str) -> None:
-        """Store a file; StorageUnavailableError when it is not certain to be there."""
+        """Store a file, in many tries if need be.
+
+        ResultDeniedError at once when it may not be stored; StorageUnavailableError when it is not certain to be there.
+        """
+        for pause_seconds in WRITE_PAUSES_SECONDS:
+            try:
+                return self._put(key, body, content_type)
+            except StorageUnavailableError as error:
+                facts = {"key": key, "error": str(error), "retry_in_seconds": pause_seconds}
+                logger.warning("file not stored", extra=facts)
+            self._pause(pause_seconds)
+        return self._put(key, body, content_type)
+
+    def _put(self, key: str, body: bytes, content_type: str) -> None:
         try:
             self._client.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType=content_type)
         except (ClientError, BotoCoreError) as error:
-            raise StorageUnavailableError(str(error)) from error
+            raise _explain_write(error) from error
 
 
 def _check_size(size_bytes: int, max_bytes: int) -> None:
     if size_bytes == 0:
         raise EmptyInputError("0 bytes")
     if size_bytes > max_bytes:
-        raise TooLongError(f"{size_bytes} bytes")
+        raise TooLongError(
+            f"{size_bytes} bytes",
+            f"The file has {size_bytes} bytes, {max_bytes} are allowed: cut it into parts and send a request for each.",
+        )
 
 
-def _explain(error: ClientError) -> WorkerError:
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+def _explain_fetch(error: ClientError | BotoCoreError) -> WorkerError:
+    code, status = _parse(error)
+    if code == "NoSuchBucket":
+        return InvalidTaskError(str(error), NO_BUCKET_SENTENCE)
     fitting: Callable[[str], WorkerError] = _BY_STATUS.get(status, StorageUnavailableError)
     return fitting(str(error))
+
+
+def _explain_write(error: ClientError | BotoCoreError) -> WorkerError:
+    code, status = _parse(error)
+    is_denied = code == "NoSuchBucket" or status in {401, 403}
+    return ResultDeniedError(str(error)) if is_denied else StorageUnavailableError(str(error))
+
+
+def _parse(error: ClientError | BotoCoreError) -> tuple[str, int]:
+    """S3's code and HTTP status. No keys are as good as a 401; a clock that is off is no question of rights."""
+    if isinstance(error, NoCredentialsError | PartialCredentialsError):
+        return "", 401
+    if not isinstance(error, ClientError):
+        return "", 0
+    code = error.response.get("Error", {}).get("Code", "")
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return code, 0 if code == "RequestTimeTooSkewed" else status
 
 
 _BY_STATUS: dict[int, Callable[[str], WorkerError]] = {

@@ -1,4 +1,4 @@
-"""The only door to Kubernetes: patches of this transcription's status. Called by the pipeline, built by `__main__`.
+"""The only door to Kubernetes: patches of this transcription's status. Called by the pipeline, built by `process`.
 
 What is lost here never fails a run: progress is dropped, and the result also goes out as the termination message.
 """
@@ -21,7 +21,7 @@ ACCOUNT_FOLDER = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 TIMEOUT = httpx2.Timeout(5.0, connect=2.0)
 PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Cluster(NamedTuple):
@@ -70,10 +70,14 @@ class Reporter:
         """Report the start; what an earlier pod of this attempt has left, or nothing when no answer came."""
         if self._target.attempt > 1:
             # an earlier attempt's percent would stay; within this attempt admission refuses that it falls
-            afresh = self._send({"progress": _whole(first) | {"percent": 0}})
+            afresh = self._send_surely({"progress": _whole(first) | {"percent": 0}})
             if afresh is not None:
                 return afresh
-        return self._send({"progress": _stamp(first.to_manifest())}) or Status()
+        return self.look(first)
+
+    def look(self, progress: Progress) -> Status:
+        """Report a stage but no percent, which could fall; what the status holds, or nothing when no answer came."""
+        return self._send_surely({"progress": _stamp(progress.to_manifest())}) or Status()
 
     def report(self, progress: Progress) -> Status | None:
         """Send it, or drop it. The answer, when there is one."""
@@ -85,33 +89,31 @@ class Reporter:
     def report_result(self, progress: Progress, result: Result, callback: CallbackRecord | None) -> bool:
         """The result, its 100 percent and the callback to come, in one patch; False when it was lost or refused."""
         status = {"progress": _whole(progress), "result": result.to_manifest()}
-        return self._send_surely(status | ({"callback": callback.to_manifest()} if callback else {}))
+        return self._send_surely(status | ({"callback": callback.to_manifest()} if callback else {})) is not None
 
     def report_callback(self, callback: CallbackRecord) -> bool:
         """What became of the quick try; False when it was lost or refused."""
-        return self._send_surely({"callback": callback.to_manifest()})
+        return self._send_surely({"callback": callback.to_manifest()}) is not None
 
     def _send(self, status: Mapping[str, Any]) -> Status | None:
         try:
             return self._patch(status)
         except (PatchLostError, PatchRefusedError) as error:
-            log.warning("progress dropped", extra={"error": str(error)})
+            logger.warning("progress dropped", extra={"error": str(error)})
             return None
 
-    def _send_surely(self, status: Mapping[str, Any]) -> bool:
+    def _send_surely(self, status: Mapping[str, Any]) -> Status | None:
         for pause_seconds in (*PAUSES_SECONDS, None):
             try:
-                self._patch(status)
+                return self._patch(status)
             except PatchRefusedError as error:
-                log.warning("status patch refused", extra={"error": str(error)})
-                return False
+                logger.warning("status patch refused", extra={"error": str(error)})
+                return None
             except PatchLostError as error:
-                log.warning("status patch lost", extra={"error": str(error), "retry_in_seconds": pause_seconds})
-            else:
-                return True
+                logger.warning("status patch lost", extra={"error": str(error), "retry_in_seconds": pause_seconds})
             if pause_seconds is not None:
                 self._pause(pause_seconds)
-        return False
+        return None
 
     def _patch(self, status: Mapping[str, Any]) -> Status:
         target = self._target

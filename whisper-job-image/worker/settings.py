@@ -1,11 +1,12 @@
-"""What the environment tells the worker. Read once, by `__main__`."""
+"""What the environment tells the worker. Read once, by `process`."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from crds.callback import SigningSecret
 from crds.worker import WorkerTask
 from worker.errors import InvalidTaskError
 
@@ -20,15 +21,16 @@ class WorkerSettings(BaseSettings):
     )
 
     task: WorkerTask = Field(description="What to do, as JSON of crds.worker.WorkerTask.")
-    pod_name: str = Field(description="This pod's name, for the log.")
     pod_uid: str = Field(description="This pod's UID, which every progress report carries.")
     s3_region: str = Field(default="us-east-1", description="Region of the bucket.")
     s3_endpoint: str | None = Field(default=None, description="URL of the S3 server; AWS when unset.")
     s3_path_style: bool = Field(default=False, description="Bucket name in the path instead of the host name.")
-    callback_secret: SecretStr | None = Field(default=None, description="whsec_ secret that signs the callback.")
+    callback_secret: SigningSecret | None = Field(default=None, description="whsec_ secret that signs the callback.")
     model_dir: Path = Field(default=Path("/models"), description="Folder of <name>.pt models.")
     max_input_bytes: int = Field(default=10 * 1024**3, gt=0, description="Largest media file that is fetched.")
-    max_audio_seconds: float = Field(default=4 * 3600, gt=0, description="Longest audio that is transcribed.")
+    max_audio_seconds: float = Field(
+        default=4 * 3600, gt=0, description="Longest audio that is transcribed; 4 h take 2.6 GiB beside the model."
+    )
     log_level: LogLevel = Field(default="INFO", description="Least level that is logged, in upper or lower case.")
 
 

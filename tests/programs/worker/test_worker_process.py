@@ -12,23 +12,32 @@ from crds.worker import TASK_ENV, TERMINATION_MESSAGE_BYTES, Outcome
 from tests.support.worker_fakes import a_result, a_task
 from worker import errors
 from worker.errors import WorkerError
-from worker.outcome import LastWords
+from worker.last_words import LastWords
 
 ROOT = Path(__file__).parents[3]
 ENVIRONMENT = {
     "PATH": "/usr/bin:/bin",
     "PYTHONPATH": f"{ROOT}:{ROOT / 'whisper-job-image'}",
-    "WORKER_POD_NAME": "talk-1-abcde",
     "WORKER_POD_UID": "pod-1",
 }
-MAIN = "import sys; from worker.__main__ import main; sys.exit(main(sys.argv[1]))"
 WAIT = """
 import sys, time
 from pathlib import Path
-from worker.outcome import LastWords, exit_on_sigterm
+from worker.last_words import LastWords, exit_on_sigterm
 exit_on_sigterm(LastWords(Path(sys.argv[1])))
 print("ready", flush=True)
 sum(10 ** 11 for _ in iter(int, 1)) if len(sys.argv) > 2 else sys.stdin.read()
+"""
+HELD = f"""
+import os, signal, sys, types
+from worker.__main__ import start
+
+def main(path):
+    os.kill(os.getpid(), signal.SIGTERM)
+    exec({WAIT!r})
+
+sys.modules["worker.process"] = types.SimpleNamespace(main=main)
+start(sys.argv[1])
 """
 
 
@@ -38,7 +47,7 @@ def message(tmp_path: Path) -> Path:
 
 
 def test_a_bad_task_ends_with_64(message: Path) -> None:
-    command = [sys.executable, "-c", MAIN, str(message)]
+    command = [sys.executable, "-m", "worker", str(message)]
     done = subprocess.run(command, env=ENVIRONMENT | {TASK_ENV: "{"}, capture_output=True, text=True, check=False)
     assert done.returncode == ExitCode.BAD_TASK
     assert read(message).failure == the_fault(Reason.INVALID_TASK)
@@ -48,7 +57,7 @@ def test_a_bad_task_ends_with_64(message: Path) -> None:
 def test_an_unknown_fault_ends_with_85(message: Path) -> None:
     # there is no service account here
     task = a_task().model_dump_json(by_alias=True)
-    command = [sys.executable, "-c", MAIN, str(message)]
+    command = [sys.executable, "-m", "worker", str(message)]
     done = subprocess.run(command, env=ENVIRONMENT | {TASK_ENV: task}, capture_output=True, text=True, check=False)
     assert done.returncode == ExitCode.INTERNAL
     assert read(message).failure == the_fault(Reason.INTERNAL_ERROR)
@@ -67,6 +76,12 @@ def test_sigterm_ends_with_143_at_once(arguments: list[str], message: Path) -> N
         assert process.stdout.readline() == b"ready\n"
         process.terminate()
         assert process.wait(2) == ExitCode.TERMINATED
+    assert read(message).failure == the_fault(Reason.WORKER_TERMINATED)
+
+
+def test_sigterm_is_heard_when_it_comes_before_anyone_waits_for_it(message: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", HELD, str(message), "busy"], env=ENVIRONMENT, check=False, timeout=20)
+    assert done.returncode == ExitCode.TERMINATED
     assert read(message).failure == the_fault(Reason.WORKER_TERMINATED)
 
 

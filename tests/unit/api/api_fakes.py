@@ -50,6 +50,11 @@ class FakeStore:
         self.is_following = True
         self.age_seconds = 1.5
         self.is_down = False
+        self.is_refusing_connections = False
+        self.unanswered = 0
+        self.tries = 0
+        self.hidden: set[str] = set()
+        self.cached: dict[str, Row] = {}
         self.version = 100
 
     async def start(self) -> None: ...
@@ -60,15 +65,20 @@ class FakeStore:
         return self.rows.newest_first()
 
     async def get(self, name: str) -> Row | None:
-        return await self.read(name)
+        return self.cached.get(name) or await self.read(name)
 
     async def read(self, name: str) -> Row | None:
+        """Names in `hidden` are found from the second time on, as those that are made in between."""
         if self.is_down:
             raise UnavailableError
+        if name in self.hidden:
+            self.hidden.remove(name)
+            return None
         return self.rows.get(name)
 
     async def create(self, name: str, spec: Spec, annotations: Mapping[str, str]) -> Row:
-        if self.is_down:
+        self.tries += 1
+        if self.is_down or self.is_refusing_connections:
             raise UnavailableError
         if self.rows.get(name):
             raise AlreadyExistsError
@@ -77,6 +87,9 @@ class FakeStore:
         manifest["metadata"]["annotations"] = dict(annotations)
         self.specs[name] = spec
         self.rows.put(parse_row(manifest))
+        if self.unanswered:
+            self.unanswered -= 1
+            raise UnavailableError
         row = self.rows.get(name)
         assert row is not None
         return row

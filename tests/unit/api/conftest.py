@@ -1,3 +1,5 @@
+"""One app over each test's own fake doors."""
+
 from collections.abc import Iterator
 from dataclasses import replace
 

@@ -1,3 +1,5 @@
+"""What becomes of file names, and of the keys made of them."""
+
 import re
 import unicodedata
 from datetime import UTC, datetime

@@ -1,17 +1,14 @@
 """The journey of the front end, over fake doors."""
 
-import json
 import re
 from dataclasses import replace
-from typing import Any
 
 import pytest
-from api_fakes import KEY, NOW, SECRET, VIDEO_URL, Caller, FakeStore, FakeUploads, a_result, a_row, some_settings
+from api_fakes import KEY, VIDEO_URL, Caller, FakeStore, FakeUploads, a_result, a_row, some_settings
 from fastapi.testclient import TestClient
 
 from api.app import build_app
 from api.errors import JOB_NOT_FOUND_MESSAGE
-from crds.callback import sign
 from crds.transcriptionjob import State
 
 BASE = "/api/upload-video"
@@ -84,7 +81,7 @@ def test_options_reach_the_resource(client: Caller, store: FakeStore) -> None:
         "callback": {"url": "https://example.com/hook"},
         "metadata": {"order": "7"},
         "engine": "auto",
-        "resources": {"gpu": 1, "gpuResource": "nvidia.com/gpu"},
+        "resources": {"gpu": 0, "gpuResource": "nvidia.com/gpu"},
         "tenant": "anonymous",
         "limits": {"attempts": 3, "queueSeconds": 86400, "runSeconds": 43200},
         "deleteOutputs": False,
@@ -93,62 +90,6 @@ def test_options_reach_the_resource(client: Caller, store: FakeStore) -> None:
         "retries": 0,
         "redeliveries": 0,
     }
-
-
-def test_the_same_request_is_the_same_job_even_when_the_upload_is_gone(
-    client: Caller, store: FakeStore, uploads: FakeUploads
-) -> None:
-    first = client.post(f"{BASE}/process-video", json={"job_id": "a", "video_url": VIDEO_URL})
-    uploads.objects.clear()
-    again = client.post(
-        f"{BASE}/process-video", json={"job_id": "a", "video_url": f"s3://media/{KEY}", "task": "transcribe"}
-    )
-    assert (first.status_code, again.status_code) == (202, 202)
-    assert again.json() == first.json()
-    assert len(store.list()) == 1
-
-
-def test_the_same_id_with_another_wish_is_a_conflict(client: Caller, uploads: FakeUploads) -> None:
-    client.post(f"{BASE}/process-video", json={"job_id": "a", "video_url": VIDEO_URL})
-    uploads.objects["videos/other.mp4"] = b"video"
-    for wish in ({"video_url": VIDEO_URL, "language": "ko"}, {"video_url": "s3://media/videos/other.mp4"}):
-        answer = client.post(f"{BASE}/process-video", json={"job_id": "a", **wish})
-        assert (answer.status_code, answer.json()["code"]) == (409, "job_conflict")
-
-
-def test_a_request_that_loses_a_race_finds_the_winner(client: Caller, store: FakeStore, monkeypatch: Any) -> None:
-    client.post(f"{BASE}/process-video", json={"job_id": "a", "video_url": VIDEO_URL})
-
-    async def miss(_: str) -> None: ...
-
-    monkeypatch.setattr(store, "get", miss)
-    assert client.post(f"{BASE}/process-video", json={"job_id": "a", "video_url": VIDEO_URL}).status_code == 202
-    other = client.post(f"{BASE}/process-video", json={"job_id": "a", "video_url": VIDEO_URL, "language": "ko"})
-    assert other.status_code == 409
-
-
-def test_case_86_a_job_that_is_being_deleted_is_neither_seen_nor_revived(client: Caller, store: FakeStore) -> None:
-    client.post(f"{BASE}/process-video", json={"job_id": "a", "video_url": VIDEO_URL})
-    row = store.rows.get("a")
-    assert row is not None
-    store.rows.see(replace(row, is_deleting=True))
-    assert client.post(f"{BASE}/process-video", json={"job_id": "a", "video_url": VIDEO_URL}).status_code == 409
-    assert client.get(f"{BASE}/status/a").status_code == 404
-    assert client.get(f"{BASE}/jobs").json() == {"jobs": [], "next_token": None}
-
-
-def test_case_47_a_request_before_the_upload_is_refused(client: Caller, uploads: FakeUploads) -> None:
-    uploads.objects.clear()
-    answer = client.post(f"{BASE}/request-process", json={"video_url": VIDEO_URL})
-    assert (answer.status_code, answer.json()["code"]) == (404, "object_not_found")
-
-
-@pytest.mark.parametrize("size", [0, 11])
-def test_case_70_an_empty_or_too_large_upload_is_refused(store: FakeStore, uploads: FakeUploads, size: int) -> None:
-    uploads.objects[KEY] = b"x" * size
-    with TestClient(build_app(some_settings(max_upload_bytes=10), store, uploads)) as client:
-        answer = client.post(f"{BASE}/request-process", json={"video_url": VIDEO_URL})
-    assert (answer.status_code, answer.json()["code"]) == (422, "object_size")
 
 
 def test_status_is_processing_with_zero_at_the_start(client: Caller) -> None:
@@ -197,6 +138,16 @@ def test_jobs_are_listed_newest_first(client: Caller, store: FakeStore) -> None:
     assert body["next_token"] is None
 
 
+def test_jobs_leave_out_what_is_not_known_as_status_does(client: Caller, store: FakeStore) -> None:
+    store.rows.see(a_row("a", status={"state": "Running"}))
+    assert client.get(f"{BASE}/jobs").json()["jobs"] == [client.get(f"{BASE}/status/a").json()]
+
+
+def test_jobs_are_unavailable_before_the_first_list(client: Caller, store: FakeStore) -> None:
+    store.is_synced = False
+    assert client.get(f"{BASE}/jobs").status_code == 503
+
+
 def test_result_streams_the_stored_json(client: Caller, store: FakeStore, uploads: FakeUploads) -> None:
     result = a_result()
     uploads.objects[result["key"]] = stored = '{"text":" 안녕","segments":[],"language":"ko"}'.encode()
@@ -242,74 +193,6 @@ def test_an_unknown_id_gets_the_korean_message(client: Caller, path: str) -> Non
     assert (
         answer.json()["message"] == answer.json()["detail"] == JOB_NOT_FOUND_MESSAGE == "해당 작업을 찾을 수 없습니다"
     )
-
-
-COMPLETED = {"job_id": "a", "result": {"text": "hello", "segments": [], "language": "en"}}
-FAILED = {"job_id": "a", "status": "failed", "error": {"code": "NoAudio", "message": "No audio.", "retryable": False}}
-
-
-@pytest.mark.parametrize("payload", [COMPLETED, FAILED])
-def test_a_callback_is_kept_once(client: Caller, store: FakeStore, uploads: FakeUploads, payload: Any) -> None:
-    store.rows.see(a_row("a"))
-    for _ in range(2):
-        answer = client.post(f"{BASE}/result", json=payload)
-        assert (answer.status_code, answer.json()) == (200, {"status": "received"})
-    kept = json.loads(uploads.objects["callbacks/transcription/a/uid-of-a/0.json"])
-    assert kept == {"status": "completed"} | payload
-
-
-def test_case_129_another_callback_of_the_same_job_is_a_conflict(
-    client: Caller, store: FakeStore, uploads: FakeUploads
-) -> None:
-    store.rows.see(a_row("a"))
-    client.post(f"{BASE}/result", json=COMPLETED)
-    answer = client.post(f"{BASE}/result", json=FAILED)
-    assert (answer.status_code, answer.json()["code"]) == (409, "result_conflict")
-    assert b"hello" in uploads.objects["callbacks/transcription/a/uid-of-a/0.json"]
-
-
-def test_case_128_a_callback_of_an_unknown_job_stores_nothing(client: Caller, uploads: FakeUploads) -> None:
-    answer = client.post(f"{BASE}/result", json=COMPLETED)
-    assert answer.json()["message"] == JOB_NOT_FOUND_MESSAGE
-    assert list(uploads.objects) == [KEY]
-
-
-@pytest.mark.parametrize(
-    "payload",
-    [
-        {"job_id": "a"},
-        {"job_id": "a", "result": {}, "error": {}},
-        {"job_id": "a", "result": None},
-        {"job_id": "a", "result": "text"},
-        {"job_id": "a", "result": []},
-        {"job_id": "a", "status": "failed", "result": {}},
-        {"job_id": "a", "status": "completed", "error": {}},
-        {"job_id": "a", "status": "processing", "result": {}},
-        {"job_id": "a", "result": {}, "owner": "me"},
-        [],
-    ],
-)
-def test_a_callback_that_makes_no_sense_is_refused(client: Caller, store: FakeStore, payload: Any) -> None:
-    store.rows.see(a_row("a"))
-    assert client.post(f"{BASE}/result", json=payload).status_code == 422
-
-
-def test_case_119_a_callback_needs_a_signature_when_a_secret_is_set(store: FakeStore, uploads: FakeUploads) -> None:
-    store.rows.see(a_row("a"))
-    app = build_app(some_settings(callback_secret=SECRET), store, uploads, lambda: NOW)
-    body = json.dumps(COMPLETED).encode()
-    headers = {"content-type": "application/json"}
-    good = headers | sign(SECRET, "msg_1", NOW, body)
-    with TestClient(app) as client:
-        assert client.post(f"{BASE}/result", content=body, headers=headers).status_code == 401
-        assert client.post(f"{BASE}/result", content=body + b" ", headers=good).status_code == 401
-        assert client.post(f"{BASE}/result", content=body, headers=good).status_code == 200
-
-
-def test_a_callback_over_the_cap_is_refused(store: FakeStore, uploads: FakeUploads) -> None:
-    store.rows.see(a_row("a"))
-    with TestClient(build_app(some_settings(max_result_bytes=10), store, uploads)) as client:
-        assert client.post(f"{BASE}/result", json=COMPLETED).status_code == 413
 
 
 def test_a_dependency_that_is_down_is_503_with_retry_after(

@@ -1,3 +1,5 @@
+"""The map of rows, and the status document made of one."""
+
 import sys
 
 import pytest
@@ -20,6 +22,17 @@ def test_a_late_answer_does_not_revive_what_the_watch_saw_deleted() -> None:
     rows = Rows([a_row("a", 5)], version=10)
     rows.forget("a", 12)
     rows.put(a_row("a", 11))
+    assert rows.get("a") is None
+
+
+def test_a_late_event_does_not_undo_an_answered_write() -> None:
+    rows = Rows([a_row("a", 5)], version=10)
+    rows.put(a_row("a", 15, {"state": "Running"}))
+    rows.see(a_row("a", 12))
+    rows.forget("a", 13)
+    assert rows.get("a") == a_row("a", 15, {"state": "Running"})
+    assert rows.version == 13
+    rows.forget("a", 16)
     assert rows.get("a") is None
 
 
@@ -54,10 +67,11 @@ def test_every_stage_has_its_words(stage: Stage) -> None:
     assert document.stage is not None
 
 
-def test_the_stage_of_an_older_attempt_is_not_shown() -> None:
-    progress = {"podUID": "p", "attempt": 1, "stage": "Transcribing", "percent": 60}
+def test_the_progress_of_an_older_attempt_is_not_shown() -> None:
+    progress = {"podUID": "p", "attempt": 1, "stage": "Transcribing", "percent": 60, "processedSeconds": 9}
     document = render_status(a_row(status={"state": "Starting", "attempt": 2, "progress": progress}))
-    assert (document.stage, document.progress) == ("starting", 60)
+    assert (document.stage, document.progress) == ("starting", 0)
+    assert document.audio_seconds_done is None
 
 
 def test_progress_is_not_100_before_the_result_is_stored() -> None:

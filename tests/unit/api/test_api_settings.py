@@ -1,3 +1,5 @@
+"""What may be set, and how log lines look."""
+
 import json
 import logging
 
@@ -5,8 +7,8 @@ import pytest
 from api_fakes import SECRET, some_settings
 from pydantic import ValidationError
 
-from api.log import JsonFormatter
 from api.settings import ApiSettings
+from crds.log import JsonFormatter
 
 
 def test_settings_come_from_the_environment_and_empty_means_unset(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,6 +27,15 @@ def test_a_secret_that_cannot_sign_is_refused_and_a_good_one_is_masked() -> None
     settings = some_settings(callback_secret=SECRET)
     assert settings.secrets == (SECRET,)
     assert SECRET not in settings.model_dump_json()
+
+
+@pytest.mark.parametrize("field", ["s3_endpoint", "s3_public_endpoint"])
+@pytest.mark.parametrize(
+    "endpoint", ["https://host/minio", "host:9000", "ftp://host", "https://host?x=1", "https://a b"]
+)
+def test_an_endpoint_with_a_path_or_without_a_scheme_is_refused(field: str, endpoint: str) -> None:
+    with pytest.raises(ValidationError, match="an S3 endpoint is scheme, host and port"):
+        some_settings(**{field: endpoint})
 
 
 def test_every_setting_is_described() -> None:

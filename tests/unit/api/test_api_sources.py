@@ -1,3 +1,5 @@
+"""Every way to write where a video lies."""
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -33,6 +35,17 @@ ENCODED = "videos/anonymous/20250911_034548_3b3673a3_%ED%9A%8C%EC%9D%98%20+1.mp4
 )
 def test_every_form_of_an_http_url_names_the_same_key(url: str) -> None:
     assert parse_video_url(url, STORAGE) == KEY
+
+
+@pytest.mark.parametrize("key", ["videos/a b.mp4", "videos/a\u00a0b.mp4", "videos/a\\b.mp4", "videos/한글 #?.mp4"])
+def test_an_s3_url_may_hold_what_a_key_may(key: str) -> None:
+    assert parse_video_url(f"s3://my-bucket/{key}", STORAGE) == key
+
+
+@pytest.mark.parametrize("sign", [" ", "\u00a0", "\\"])
+def test_a_raw_http_url_is_told_to_encode(sign: str) -> None:
+    with pytest.raises(VideoUrlError, match="percent-encode the key"):
+        parse_video_url(f"https://my-bucket.s3.amazonaws.com/videos/a{sign}b.mp4", STORAGE)
 
 
 def test_an_s3_url_is_not_decoded() -> None:
@@ -102,6 +115,8 @@ def test_a_well_formed_url_of_something_else_is_foreign(url: str) -> None:
         "https://example.com/" + "x" * 10_000,
         "https://예시.example/videos/a.mp4",
         "s3:///videos/a.mp4",
+        "s3://my-bucket/videos/a\n.mp4",
+        "s3://my-bucket/videos/a\x7f.mp4",
         "s3://my-bucket",
         "s3://key:secret@my-bucket/videos/a.mp4",
     ],

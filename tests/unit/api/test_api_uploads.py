@@ -2,14 +2,15 @@
 
 import asyncio
 import socket
+import threading
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from api_fakes import some_settings
 
-from api.doors import UnavailableError
-from api.uploads import S3Uploads
+from api.doors import StoredObject, UnavailableError
+from api.uploads import THREADS, S3Uploads
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +31,28 @@ def presign(**changes: Any) -> str:
     return asyncio.run(run())
 
 
+def head_answered(status: int) -> StoredObject | None:
+    """What HEAD makes of an answer without a body."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 %d No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % status)
+        await writer.drain()
+        writer.close()
+
+    async def run() -> StoredObject | None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        host, port = server.sockets[0].getsockname()
+        uploads = S3Uploads(some_settings(s3_endpoint=f"http://{host}:{port}", s3_path_style=True), call_seconds=60)
+        try:
+            return await uploads.head("videos/a.mp4")
+        finally:
+            await uploads.stop()
+            server.close()
+
+    return asyncio.run(run())
+
+
 def test_only_host_and_content_type_are_signed_for_the_public_endpoint() -> None:
     url = urlsplit(presign(s3_public_endpoint="http://127.0.0.1:9000", s3_path_style=True, upload_expiry_seconds=60))
     query = parse_qs(url.query)
@@ -43,6 +66,36 @@ def test_only_host_and_content_type_are_signed_for_the_public_endpoint() -> None
 def test_without_an_endpoint_the_host_is_the_bucket_at_aws() -> None:
     url = urlsplit(presign(s3_endpoint=None, s3_region="us-west-2"))
     assert url.netloc in ("media.s3.amazonaws.com", "media.s3.us-west-2.amazonaws.com")
+
+
+def test_signing_does_not_wait_for_calls_that_hang() -> None:
+    async def run() -> None:
+        uploads = S3Uploads(some_settings(), call_seconds=60)
+        is_over = threading.Event()
+        calls = [uploads._threads.submit(is_over.wait) for _ in range(2 * THREADS)]
+        try:
+            assert "X-Amz-Signature" in await uploads.presign_put("videos/a.mp4", "video/mp4")
+            assert not any(call.done() for call in calls)
+        finally:
+            is_over.set()
+            await uploads.stop()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+def test_what_may_not_be_seen_is_not_there_and_the_log_says_what_to_check(
+    status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert head_answered(status) is None
+    told = [record.message for record in caplog.records if record.name == "api.uploads"]
+    assert told == ([] if status == 404 else ["S3 tells nothing: the account may lack s3:ListBucket or s3:GetObject"])
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_an_s3_that_is_busy_is_unavailable(status: int) -> None:
+    with pytest.raises(UnavailableError):
+        head_answered(status)
 
 
 def test_an_endpoint_that_does_not_answer_is_unavailable() -> None:

@@ -55,6 +55,12 @@ def test_label_is_put_on_when_it_is_settled() -> None:
     assert counted == [("PATCH", "transcriptionjobs", 200)]
 
 
+def test_label_is_taken_off_when_there_is_work_again() -> None:
+    _, server, _ = call(lambda c: c.unsettle(a_transcription()), Answer.of(a_manifest()))
+    labels = {"transcription.ecg.dev/settled": None}
+    assert server.requests[0].json == {"metadata": {"resourceVersion": "100", "labels": labels}}
+
+
 def test_job_is_ours_when_it_exists_already_with_our_owner() -> None:
     job, server, _ = call(lambda c: c.create_job(MANIFEST), Answer(409), Answer.of(a_job_manifest()))
     assert job.uid == "job-uid"
@@ -72,6 +78,11 @@ def test_name_is_taken_when_the_job_is_somebody_elses() -> None:
 def test_creation_waits_when_the_job_of_a_deleted_one_is_still_there(there: dict[str, Any]) -> None:
     with pytest.raises(TransientError):
         call(lambda c: c.create_job(MANIFEST), Answer(409), Answer.of(there))
+
+
+def test_creation_waits_when_the_job_that_had_the_name_has_just_gone() -> None:
+    with pytest.raises(TransientError):
+        call(lambda c: c.create_job(MANIFEST), Answer(409), Answer(404))
 
 
 def test_this_very_job_is_deleted_with_its_pods() -> None:
@@ -110,14 +121,39 @@ def test_live_ones_are_listed_page_by_page() -> None:
     assert unquote(server.requests[1].path).endswith("&continue=more/1")
 
 
-def test_pods_are_listed_by_their_job() -> None:
+def test_one_that_cannot_be_read_is_left_out_of_the_list(caplog: pytest.LogCaptureFixture) -> None:
+    async def names(cluster: Cluster) -> list[str]:
+        return [transcription.name async for transcription in cluster.list_live()]
+
+    broken = a_manifest("broken") | {"spec": {}}
+    found, _, _ = call(names, Answer.of({"items": [broken, a_manifest("b")], "metadata": {}}))
+    assert found == ["b"]
+    assert [record.__dict__["transcription"] for record in caplog.records] == ["ns/broken"]
+
+
+def test_settled_ones_are_listed_when_their_spec_was_changed_since() -> None:
+    async def names(cluster: Cluster) -> list[str]:
+        return [transcription.name async for transcription in cluster.list_asked()]
+
+    quiet, asked = a_manifest("quiet", observedGeneration=1), a_manifest("asked", observedGeneration=1)
+    asked["metadata"]["generation"] = 2
+    pages = [
+        Answer.of({"items": [quiet], "metadata": {"continue": "more"}}),
+        Answer.of({"items": [asked], "metadata": {}}),
+    ]
+    found, server, _ = call(names, *pages)
+    assert found == ["asked"]
+    assert "labelSelector=transcription.ecg.dev/settled&limit=500" in unquote(server.requests[0].path)
+
+
+def test_pods_are_listed_by_the_uid_of_their_job() -> None:
     state = {"terminated": {"exitCode": 65, "reason": "Error", "message": "{}", "finishedAt": "2026-01-02T03:04:09Z"}}
     pod = {
         "metadata": {"name": "clip-1-abcde", "creationTimestamp": "2026-01-02T03:04:05Z"},
         "status": {"phase": "Failed", "containerStatuses": [{"name": "worker", "state": state}]},
     }
     pods, server, _ = call(lambda c: c.list_pods(a_job()), Answer.of({"items": [pod], "metadata": {}}))
-    assert "labelSelector=batch.kubernetes.io/job-name=clip-1" in unquote(server.requests[0].path)
+    assert "labelSelector=batch.kubernetes.io/controller-uid=job-uid" in unquote(server.requests[0].path)
     assert (pods[0].phase, pods[0].exit_code, pods[0].termination_message) == ("Failed", 65, "{}")
 
 

@@ -65,6 +65,16 @@ def test_task_is_read_back_by_the_worker() -> None:
     assert WorkerTask.model_validate_json(env["WORKER_TASK"]["value"]) == build_task(*FULL)
 
 
+def test_no_variable_is_expanded_when_the_request_names_one() -> None:
+    prompt = "$(AWS_SECRET_ACCESS_KEY) $$ ${HOME} \\u0024"
+    transcription = a_transcription(initialPrompt=prompt, metadata={"a": "$(WORKER_CALLBACK_SECRET)"})
+    manifest = build_job(transcription, 1, some_settings())
+    env = {e["name"]: e for e in manifest["spec"]["template"]["spec"]["containers"][0]["env"]}
+    value = env["WORKER_TASK"]["value"]
+    assert "$" not in value
+    assert WorkerTask.model_validate_json(value) == build_task(transcription, 1, some_settings())
+
+
 def test_language_is_left_to_the_model_when_it_is_auto() -> None:
     assert build_task(*CPU).language is None
 

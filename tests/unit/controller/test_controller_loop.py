@@ -1,136 +1,21 @@
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from controller_fakes import (
-    NOW,
-    RESULT,
-    UID,
-    Clock,
-    Crash,
-    FakeCluster,
-    FakeOutbox,
-    Operator,
-    a_failed_pod,
-    a_pod,
-    a_transcription,
-    an_outcome,
-)
+from controller_fakes import NOW, RESULT, UID, Clock, a_job, a_transcription, final
+from controller_operator import FakeCluster, FakeOutbox, Operator
 
 from controller.errors import NameTakenError, QuotaError, RefusedError, TransientError
-from controller.handlers import take_transcription
-from crds.reasons import ExitCode, Reason, WaitingReason
-from crds.transcriptionjob import SETTLED_LABEL, CallbackRecord, CallbackState, State
+from controller.handlers import take_job, take_transcription
+from controller.outcome import build_failure
+from crds.reasons import Reason, WaitingReason
+from crds.transcriptionjob import SETTLED_LABEL, CallbackRecord, CallbackState, State, Status
 
 DELIVERED = CallbackRecord(state=CallbackState.DELIVERED, id=f"msg_{UID}_1", attempts=1)
-Story = Callable[[FakeCluster, Clock, Callable[[], Awaitable[None]]], Awaitable[None]]
-
-
-async def good(cluster: FakeCluster, clock: Clock, settle_down: Callable[[], Awaitable[None]]) -> None:
-    await settle_down()
-    cluster.change_job("clip-1", ready=1)
-    cluster.pods["clip-1"] = (a_pod(is_ready=True),)
-    clock.advance(5)
-    await settle_down()
-    cluster.change_status("clip", result=RESULT, callback=DELIVERED)
-    cluster.change_job("clip-1", ready=0, ended="Complete")
-    clock.advance(5)
-    await settle_down()
-
-
-async def bad(cluster: FakeCluster, clock: Clock, settle_down: Callable[[], Awaitable[None]]) -> None:
-    await settle_down()
-    cluster.change_job("clip-1", ready=1)
-    cluster.pods["clip-1"] = (a_pod(is_ready=True),)
-    await settle_down()
-    fault = an_outcome(reason=Reason.NO_AUDIO, message="The file has no sound.")
-    cluster.pods["clip-1"] = (a_failed_pod(int(ExitCode.BAD_MEDIA), termination_message=fault),)
-    cluster.change_job("clip-1", ready=0, failed=1, ended="Failed", ended_reason="PodFailurePolicy")
-    clock.advance(5)
-    await settle_down()
-
-
-async def cancelled(cluster: FakeCluster, clock: Clock, settle_down: Callable[[], Awaitable[None]]) -> None:
-    await settle_down()
-    cluster.change_job("clip-1", ready=1)
-    await settle_down()
-    cluster.change_spec("clip", cancel=True)
-    clock.advance(5)
-    await settle_down()
-
-
-async def retried(cluster: FakeCluster, clock: Clock, settle_down: Callable[[], Awaitable[None]]) -> None:
-    await bad(cluster, clock, settle_down)
-    cluster.change_spec("clip", retries=1)
-    await settle_down()
-    cluster.change_status("clip", result=RESULT, callback=DELIVERED)
-    cluster.change_job("clip-2", ended="Complete")
-    await settle_down()
-
-
-STORIES: dict[str, tuple[Story, State, list[str]]] = {
-    "good": (good, State.SUCCEEDED, ["status", "create", "status", "status", "expire", "label"]),
-    "bad": (bad, State.FAILED, ["status", "create", "status", "status", "expire", "status", "label"]),
-    "cancelled": (cancelled, State.CANCELLED, ["status", "create", "status", "delete", "status", "status", "label"]),
-    "retried": (retried, State.SUCCEEDED, []),
-}
-
-
-async def play(story: Story, cluster: FakeCluster) -> list[str]:
-    """The story, by one operator after the other: each Crash is followed by a new one that knows nothing."""
-    clock = Clock()
-    outbox = FakeOutbox(clock, 200)
-
-    async def settle_down() -> None:
-        for _ in range(2):
-            operator = Operator(cluster, clock, outbox)
-            try:
-                await operator.settle_down()
-            except Crash:
-                cluster.has_crashed = False
-            else:
-                return
-
-    await story(cluster, clock, settle_down)
-    return outbox.sent
-
-
-@pytest.mark.parametrize("name", STORIES)
-def test_story_ends_well_when_nothing_dies(name: str) -> None:
-    story, state, writes = STORIES[name]
-    cluster = FakeCluster(a_transcription())
-    sent = asyncio.run(play(story, cluster))
-    end = cluster.transcriptions["clip"]
-    assert end.status.state is state
-    assert end.status.settled
-    assert end.labels[SETTLED_LABEL] == "true"
-    assert writes in ([], cluster.writes)
-    assert len(sent) == {"good": 0, "bad": 1, "cancelled": 1, "retried": 1}[name]
-
-
-def test_good_story_takes_six_writes_of_the_controller() -> None:
-    cluster = FakeCluster(a_transcription())
-    asyncio.run(play(good, cluster))
-    assert len(cluster.writes) + len(["result with its row", "row delivered"]) <= 8
-
-
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("name", STORIES)
-def test_end_is_the_same_when_it_dies_at_any_write(name: str, when: str) -> None:
-    story = STORIES[name][0]
-    calm = FakeCluster(a_transcription())
-    asyncio.run(play(story, calm))
-    for number in range(len(calm.writes)):
-        cluster = FakeCluster(a_transcription())
-        cluster.crash_at = (number, when)
-        asyncio.run(play(story, cluster))
-        assert cluster.crash_at is None
-        assert cluster.transcriptions["clip"].status == calm.transcriptions["clip"].status, number
-        assert cluster.transcriptions["clip"].labels == calm.transcriptions["clip"].labels, number
-        assert cluster.jobs.keys() == calm.jobs.keys(), number
-        assert [m["metadata"]["name"] for m in cluster.manifests] == [m["metadata"]["name"] for m in calm.manifests]
+FAILED = final(State.FAILED, failure=build_failure(Reason.GPU_FAULT), settled=True, observed_generation=1)
+STORED = Status(attempt=1, result=RESULT, callback=DELIVERED)
+LABELS = {SETTLED_LABEL: "true"}
 
 
 def run(cluster: FakeCluster, clock: Clock | None = None, **settings: Any) -> Operator:
@@ -251,3 +136,108 @@ def test_unreadable_transcription_is_left_alone(caplog: pytest.LogCaptureFixture
     take_transcription(operator.loop, broken)
     assert operator.cache.get("clip") is None
     assert caplog.records[0].__dict__["transcription"] == "ns/clip"
+
+
+def test_job_that_makes_no_sense_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    operator = run(FakeCluster())
+    broken: Any = {"type": "ADDED", "object": {"metadata": {"namespace": "ns", "name": "clip-1"}, "spec": {}}}
+    take_job(operator.loop, broken)
+    assert operator.cache.get_job("clip-1") is None
+    assert caplog.records[0].__dict__["job"] == "clip-1"
+
+
+@pytest.mark.parametrize(("job", "write"), [(a_job(ready=1), "delete"), (a_job(ended="Failed"), "expire")])
+def test_job_is_removed_when_its_settled_transcription_has_left_the_watch(job: Any, write: str) -> None:
+    cluster = FakeCluster(a_transcription(FAILED, labels=LABELS))
+    cluster.jobs["clip-1"] = job
+    operator = run(cluster)
+    assert cluster.writes == [write]
+    assert len(operator.cache) == 0
+
+
+def test_job_is_forgotten_when_it_is_gone_before_it_gets_its_ttl() -> None:
+    cluster = FakeCluster(a_transcription(STORED))
+
+    async def expire_nothing(_: Any) -> None:
+        cluster.jobs.clear()
+
+    cluster.expire_job = expire_nothing  # type: ignore[assignment,method-assign]
+    cluster.jobs["clip-1"] = a_job(ended="Complete")
+    operator = run(cluster)
+    assert cluster.transcriptions["clip"].status.state is State.SUCCEEDED
+    assert operator.cache.get_job("clip-1") is None
+
+
+def test_nothing_is_read_when_a_key_without_jobs_comes() -> None:
+    cluster = FakeCluster(a_transcription(FAILED, labels=LABELS))
+    run(cluster)
+    assert cluster.reads == []
+
+
+def test_nothing_is_decided_before_all_live_ones_are_listed() -> None:
+    older = a_transcription(final(State.FAILED).model_copy(update={"conditions": ()}), name="running")
+    cluster = FakeCluster(a_transcription(name="new"), older)
+
+    async def scene() -> None:
+        operator = Operator(cluster, Clock(), max_active=1)
+        operator.cache.put(cluster.transcriptions["new"])
+        operator.loop.queue.add("new")
+        runner = asyncio.create_task(operator.loop.run())
+        for _ in range(50):
+            await asyncio.sleep(0)
+        runner.cancel()
+        await asyncio.gather(runner, return_exceptions=True)
+
+    asyncio.run(scene())
+    assert cluster.transcriptions["new"].status.waiting_reason == WaitingReason.NO_PLACE
+
+
+@pytest.mark.parametrize("how", ["deleted", "deleted with its job", "being deleted"])
+def test_next_one_starts_when_the_active_one_is_deleted(how: str) -> None:
+    older = a_transcription(name="older").model_copy(update={"created": NOW - timedelta(hours=1)})
+    cluster, clock = FakeCluster(a_transcription(name="younger"), older), Clock()
+
+    async def scene() -> None:
+        operator = Operator(cluster, clock, max_active=1)
+        await operator.settle_down()
+        assert list(cluster.jobs) == ["older-1"]
+        if how.startswith("deleted"):
+            operator.cache.drop("older", cluster.transcriptions.pop("older").uid)
+            if how == "deleted with its job":
+                operator.cache.drop_job("older-1", "job-uid")
+        else:
+            leaving = cluster.store(cluster.transcriptions["older"].model_copy(update={"is_deleting": True}))
+            operator.cache.put(leaving)
+        operator.loop.queue.add("older")
+        await operator.work()
+
+    asyncio.run(scene())
+    assert "younger-1" in cluster.jobs
+
+
+def test_retry_waits_in_line_when_all_places_are_taken() -> None:
+    cluster, clock = FakeCluster(a_transcription(FAILED), a_transcription(name="other")), Clock()
+
+    async def scene() -> None:
+        operator = Operator(cluster, clock, max_active=1, callback_url=None)
+        cluster.change_spec("clip", cancel=False)
+        await operator.settle_down()
+        assert list(cluster.jobs) == ["other-1"]
+        cluster.change_spec("clip", retries=1)
+        await operator.settle_down()
+        assert list(cluster.jobs) == ["other-1"]
+        cluster.change_status("other", result=RESULT)
+        cluster.change_job("other-1", ended="Complete")
+        await operator.settle_down()
+
+    asyncio.run(scene())
+    assert list(cluster.jobs) == ["other-1", "clip-2"]
+
+
+def test_one_that_is_being_deleted_takes_no_place_in_line() -> None:
+    leaving = a_transcription(name="leaving").model_copy(
+        update={"created": NOW - timedelta(hours=1), "is_deleting": True}
+    )
+    cluster = FakeCluster(leaving, a_transcription(name="staying"))
+    run(cluster, max_active=1)
+    assert list(cluster.jobs) == ["staying-1"]

@@ -1,4 +1,5 @@
 import asyncio
+import json
 import ssl
 from datetime import timedelta
 from typing import Any
@@ -10,7 +11,7 @@ from standardwebhooks.webhooks import Webhook
 
 from controller import outbox as door
 from controller.delivery import Report, advance, build_record, plan
-from controller.errors import MissingError, TransientError
+from controller.errors import DeniedError, MissingError, RefusedError, TransientError
 from controller.outbox import Outbox
 from controller.outcome import build_failure
 from controller.settings import ControllerSettings
@@ -31,11 +32,11 @@ class FakeResults:
     def __init__(self, outcome: dict[str, Any] | Exception) -> None:
         self._outcome = outcome
 
-    async def read(self, result: Result) -> dict[str, Any]:
+    async def read(self, result: Result) -> bytes:
         assert result == RESULT
         if isinstance(self._outcome, Exception):
             raise self._outcome
-        return self._outcome
+        return json.dumps(self._outcome, ensure_ascii=False).encode()
 
 
 def build_outbox(settings: ControllerSettings, transcript: dict[str, Any] | Exception | None = None) -> Outbox:
@@ -160,16 +161,47 @@ def test_try_has_no_status_code_when_the_url_is_nonsense() -> None:
     assert report == Report(ID, NOW)
 
 
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:99999/x", "http://127.0.0.1:-1/x", "http://a\u0000b/", "http://" + "a" * 300 + "/x"]
+)
+def test_try_has_no_status_code_when_the_url_cannot_be_called(url: str) -> None:
+    report, _ = send(FAILED, callback={"url": url})
+    assert report == Report(ID, NOW)
+
+
+@pytest.mark.parametrize("error", [ExceptionGroup("all", [OSError("x")]), UnicodeError("x"), RuntimeError("x")])
+def test_try_has_no_status_code_whatever_sending_raises(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_down(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(door.httpx2.AsyncClient, "stream", break_down)
+    report, _ = send(FAILED)
+    assert report == Report(ID, NOW)
+
+
 def test_try_ends_when_the_receiver_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(door, "TRY_SECONDS", 0.05)
     report, _ = send(FAILED, Answer(hangs=True))
     assert report == Report(ID, NOW)
 
 
-def test_try_is_hopeless_when_the_transcript_is_gone() -> None:
-    report, server = send(SUCCEEDED, results=MissingError("gone"))
+@pytest.mark.parametrize("error", [MissingError("gone"), RefusedError("too large")])
+def test_try_is_hopeless_when_the_transcript_cannot_be_sent(error: Exception) -> None:
+    report, server = send(SUCCEEDED, results=error)
     assert report.is_hopeless
     assert server.requests == []
+
+
+def test_try_is_counted_when_s3_denies_the_transcript() -> None:
+    report, server = send(SUCCEEDED, results=DeniedError("403"))
+    assert report == Report(ID, NOW)
+    assert server.requests == []
+
+
+def test_completed_one_carries_the_stored_bytes_and_the_metadata() -> None:
+    _, server = send(SUCCEEDED, results={"text": "}"}, metadata={"a": '{"result":{}}'})
+    assert server.requests[0].body.endswith(b',"result":{"text": "}"}}')
+    assert server.requests[0].json["metadata"] == {"a": '{"result":{}}'}
 
 
 def test_no_try_is_counted_when_s3_is_away() -> None:

@@ -101,14 +101,14 @@ def test_age_is_that_of_the_key_that_waits_longest() -> None:
     asyncio.run(scene())
 
 
-def test_waiting_worker_gets_the_key_when_its_time_comes() -> None:
+def test_waiting_runner_gets_the_key_when_its_time_comes() -> None:
     async def scene() -> str:
         queue = KeyQueue(Clock())
         pump = asyncio.create_task(queue.run())
-        worker = asyncio.create_task(queue.get())
+        runner = asyncio.create_task(queue.get())
         await asyncio.sleep(0)
         queue.wake_at("a", Clock()())
-        key = await asyncio.wait_for(worker, 1)
+        key = await asyncio.wait_for(runner, 1)
         pump.cancel()
         return key
 

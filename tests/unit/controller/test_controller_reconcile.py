@@ -17,40 +17,22 @@ from controller_fakes import (
     apply_status,
     condition_of,
     final,
+    names,
     seen,
+    status_of,
 )
 
-from controller.delivery import Report
-from controller.outcome import build_failure
-from controller.reconcile import (
-    CreateJob,
-    Decision,
-    DeleteJob,
-    ExpireJob,
-    PatchStatus,
-    Policy,
-    Seen,
-    Settle,
-    decide,
-    fail,
-    needs_pods,
-)
+from controller.decision import CreateJob, Decision, DeleteJob, ExpireJob, PatchStatus, Policy, Seen, Settle
+from controller.delivery import build_record
+from controller.reconcile import decide, needs_pods
 from crds.reasons import ExitCode, Reason, WaitingReason
-from crds.transcriptionjob import CallbackRecord, CallbackState, Progress, State, Status
+from crds.transcriptionjob import Progress, State, Status
 
-ID = f"msg_{UID}_1"
 STARTED = Status(attempt=1)
 LATER = NOW + timedelta(seconds=60)
+LONG_AGO = NOW - timedelta(hours=12)
 COMPLETE = a_job(ended="Complete")
 FAILED = a_job(ended="Failed", ended_reason="BackoffLimitExceeded", failed=1)
-
-
-def status_of(decision: Decision) -> Status:
-    return next(step.status for step in decision.steps if isinstance(step, PatchStatus))
-
-
-def names(decision: Decision) -> list[str]:
-    return [type(step).__name__ for step in decision.steps]
 
 
 def test_attempt_is_recorded_before_the_job_is_made_when_a_transcription_is_new() -> None:
@@ -132,6 +114,50 @@ ENDINGS: list[tuple[str, Seen, State, str | None]] = [
     ),
     ("cancelled while running", seen(a_transcription(STARTED, cancel=True), job=a_job(ready=1)), State.CANCELLED, None),
     (
+        "result beats cancel while its worker still runs",
+        seen(a_transcription(Status(attempt=1, result=RESULT), cancel=True), job=a_job(ready=1)),
+        State.SUCCEEDED,
+        None,
+    ),
+    (
+        "result beats the run deadline",
+        seen(a_transcription(Status(attempt=1, result=RESULT, start_time=LONG_AGO)), job=a_job(ready=1)),
+        State.SUCCEEDED,
+        None,
+    ),
+    (
+        "result beats a pod out of time",
+        seen(
+            a_transcription(Status(attempt=1, result=RESULT)),
+            job=a_job(failed=1),
+            pods=(a_failed_pod(143, reason="DeadlineExceeded"),),
+        ),
+        State.SUCCEEDED,
+        None,
+    ),
+    (
+        "run deadline of the whole attempt, pod at work",
+        seen(a_transcription(Status(attempt=1, start_time=LONG_AGO)), job=a_job(ready=1)),
+        State.FAILED,
+        Reason.RUN_DEADLINE_EXCEEDED,
+    ),
+    (
+        "run deadline of the whole attempt, no pod",
+        seen(a_transcription(Status(attempt=1, start_time=LONG_AGO)), job=a_job(is_deleting=True)),
+        State.FAILED,
+        Reason.RUN_DEADLINE_EXCEEDED,
+    ),
+    (
+        "result of another attempt in the termination message",
+        seen(
+            a_transcription(Status(attempt=2)),
+            job=COMPLETE,
+            pods=(a_pod(phase="Succeeded", termination_message=an_outcome(RESULT)),),
+        ),
+        State.FAILED,
+        Reason.RESULT_MISSING,
+    ),
+    (
         "pod out of time, job goes on",
         seen(a_transcription(STARTED), job=a_job(failed=1), pods=(a_failed_pod(143, reason="DeadlineExceeded"),)),
         State.FAILED,
@@ -210,11 +236,44 @@ def test_last_pod_says_why_when_several_failed() -> None:
     assert not failure.retryable
 
 
-def test_job_is_deleted_before_the_end_is_latched_when_cancelled() -> None:
+FORGED = [
+    {"key": "transcripts/ns/other/uid/1/transcript.json"},
+    {"key": "videos/a.mp4"},
+    {"sha256": "0" * 63},
+    {"sha256": "G" * 64},
+    {"sha256": "0" * 64 + "\n"},
+    {"bytes": -1},
+    {"bytes": 2**63},
+    {"language": "x" * 9},
+    {"segments": -1},
+    {"duration_seconds": -0.5},
+    {"formats": ("json",) * 6},
+]
+
+
+@pytest.mark.parametrize("changes", FORGED)
+def test_result_counts_for_nothing_when_the_pod_names_one_that_the_schema_refuses(changes: dict[str, Any]) -> None:
+    message = an_outcome(RESULT.model_copy(update=changes))
+    pods = (a_pod(phase="Succeeded", termination_message=message),)
+    failure = status_of(decide(seen(a_transcription(STARTED), job=a_job(ended="Complete"), pods=pods), POLICY, NOW))
+    assert failure.failure is not None
+    assert failure.failure.reason == Reason.RESULT_MISSING
+
+
+def test_last_pod_says_why_when_it_was_evicted_before_its_container_was_known() -> None:
+    first = a_failed_pod(80)
+    last = replace(a_failed_pod(None, reason="Evicted", created=LATER), finished=None)
+    failed = a_job(ended="Failed", failed=2)
+    failure = status_of(decide(seen(a_transcription(STARTED), job=failed, pods=(first, last)), POLICY, NOW)).failure
+    assert failure is not None
+    assert failure.reason == Reason.TOO_MANY_DISRUPTIONS
+
+
+def test_end_is_latched_before_the_job_is_deleted_when_cancelled() -> None:
     decision = decide(seen(a_transcription(STARTED, cancel=True), job=a_job(ready=1)), POLICY, NOW)
-    assert names(decision) == ["DeleteJob", "PatchStatus"]
+    assert names(decision) == ["PatchStatus", "DeleteJob"]
     assert decision.deliver
-    assert status_of(decision).callback == CallbackRecord(state=CallbackState.PENDING, id=ID, next_attempt_time=NOW)
+    assert status_of(decision).callback == build_record(f"msg_{UID}_1", NOW)
 
 
 def test_live_job_is_deleted_when_the_transcription_is_final_already() -> None:
@@ -292,7 +351,7 @@ def test_transcription_fails_when_no_place_is_found_in_time() -> None:
     spec = {"limits": {"queueSeconds": 60}}
     late = NOW + timedelta(seconds=60)
     decision = decide(seen(a_transcription(STARTED, **spec), job=a_job(), pods=()), POLICY, late)
-    assert names(decision) == ["DeleteJob", "PatchStatus"]
+    assert names(decision) == ["PatchStatus", "DeleteJob"]
     failure = status_of(decision).failure
     assert failure is not None
     assert failure.reason == Reason.QUEUE_DEADLINE_EXCEEDED
@@ -313,103 +372,6 @@ def test_progress_changes_nothing() -> None:
     progress = Progress(pod_uid="p", attempt=1, percent=50)
     moved = running.model_copy(update={"status": running.status.model_copy(update={"progress": progress})})
     assert decide(seen(moved, job=a_job(ready=1)), POLICY, LATER).steps == ()
-
-
-def a_record(**changes: Any) -> CallbackRecord:
-    return CallbackRecord(state=CallbackState.PENDING, id=ID).model_copy(update=changes)
-
-
-def test_end_is_settled_in_one_pass_when_the_worker_has_delivered() -> None:
-    status = Status(attempt=1, result=RESULT, callback=a_record(state=CallbackState.DELIVERED, attempts=1))
-    decision = decide(seen(a_transcription(status), job=COMPLETE), POLICY, NOW)
-    assert names(decision) == ["PatchStatus", "ExpireJob", "Settle"]
-    assert status_of(decision).settled
-    assert condition_of(status_of(decision), "CallbackDelivered").status == "True"
-
-
-def test_end_is_settled_in_one_pass_when_nobody_is_to_be_told() -> None:
-    decision = decide(seen(a_transcription(Status(attempt=1, result=RESULT)), job=COMPLETE), SILENT, NOW)
-    assert names(decision) == ["PatchStatus", "ExpireJob", "Settle"]
-    assert status_of(decision).callback is None
-
-
-def test_outbox_waits_out_the_schedule_when_the_workers_try_failed() -> None:
-    record = a_record(attempts=1, last_status_code=503, last_attempt_time=NOW)
-    status = Status(attempt=1, result=RESULT, callback=record)
-    decision = decide(seen(a_transcription(status), job=COMPLETE), POLICY, NOW)
-    assert names(decision) == ["PatchStatus", "ExpireJob"]
-    assert (decision.deliver, decision.wake_at) == (False, NOW + timedelta(seconds=5))
-    after = apply_status(a_transcription(status), decision.steps)
-    due = decide(seen(after, job=replace(COMPLETE, has_ttl=True)), POLICY, NOW + timedelta(seconds=5))
-    assert due == Decision(deliver=True)
-
-
-def test_label_comes_when_the_outbox_has_delivered() -> None:
-    status = final(State.FAILED, failure=build_failure(Reason.NO_AUDIO), callback=a_record(next_attempt_time=NOW))
-    decision = decide(seen(a_transcription(status), report=Report(ID, NOW, 204)), POLICY, NOW)
-    assert names(decision) == ["PatchStatus", "Settle"]
-    record = status_of(decision).callback
-    assert record is not None
-    assert (record.state, record.attempts, record.last_status_code) == (CallbackState.DELIVERED, 1, 204)
-
-
-def test_report_is_ignored_when_it_is_about_an_earlier_attempt() -> None:
-    status = final(State.FAILED, failure=build_failure(Reason.NO_AUDIO), callback=a_record(next_attempt_time=LATER))
-    decision = decide(seen(a_transcription(status), report=Report(f"msg_{UID}_0", NOW, 204)), POLICY, NOW)
-    record = status_of(decision).callback
-    assert record is not None
-    assert record.state is CallbackState.PENDING
-
-
-def test_callback_is_sent_again_when_redeliveries_rises() -> None:
-    record = a_record(state=CallbackState.DELIVERED, attempts=3)
-    status = final(State.SUCCEEDED, result=RESULT, callback=record, settled=True)
-    decision = decide(seen(a_transcription(status, redeliveries=1)), POLICY, NOW)
-    assert decision.deliver
-    assert names(decision) == ["PatchStatus"]
-    new = status_of(decision)
-    assert (new.redeliveries, new.settled) == (1, None)
-    assert new.callback == a_record(next_attempt_time=NOW)
-
-
-def test_next_attempt_starts_when_retries_rises_on_a_failed_one() -> None:
-    status = final(
-        State.FAILED, failure=build_failure(Reason.GPU_FAULT), callback=a_record(), settled=True, pod_name="p"
-    )
-    decision = decide(seen(a_transcription(status, retries=1), job=FAILED), POLICY, NOW)
-    assert names(decision) == ["PatchStatus", "CreateJob", "ExpireJob"]
-    assert decision.steps[1] == CreateJob(2)
-    new = status_of(decision)
-    assert (new.attempt, new.state, new.retries) == (2, State.PENDING, 1)
-    assert (new.failure, new.callback, new.settled, new.pod_name, new.completion_time) == (None,) * 5
-    assert "CallbackDelivered" not in {c.type for c in new.conditions}
-
-
-def test_queue_deadline_starts_anew_when_one_that_ran_is_retried() -> None:
-    status = final(State.FAILED, failure=build_failure(Reason.GPU_FAULT), start_time=NOW)
-    late = NOW + timedelta(days=30)
-    decision = decide(seen(a_transcription(status, retries=1), job=FAILED), POLICY, late)
-    assert decision.wake_at == late + timedelta(days=1)
-
-
-@pytest.mark.parametrize("state", [State.SUCCEEDED, State.CANCELLED])
-def test_retries_is_only_noted_when_it_did_not_fail(state: State) -> None:
-    status = final(state, settled=True)
-    decision = decide(seen(a_transcription(status, retries=1)), SILENT, NOW)
-    assert names(decision) == ["PatchStatus", "Settle"]
-    assert (status_of(decision).state, status_of(decision).retries) == (state, 1)
-
-
-def test_final_state_is_kept_when_cancel_comes_too_late() -> None:
-    status = final(State.FAILED, failure=build_failure(Reason.NO_AUDIO), settled=True, observed_generation=1)
-    labels = {"transcription.ecg.dev/settled": "true"}
-    assert decide(seen(a_transcription(status, labels=labels, cancel=True)), SILENT, NOW).steps == ()
-
-
-def test_failure_is_latched_when_the_cluster_refuses_the_job() -> None:
-    decision = fail(seen(a_transcription(STARTED)), build_failure(Reason.NAME_CONFLICT), SILENT, NOW)
-    assert names(decision) == ["PatchStatus", "Settle"]
-    assert status_of(decision).state is State.FAILED
 
 
 ALL = [*(case[1] for case in WITHOUT_JOB), *(case[1] for case in ENDINGS)]

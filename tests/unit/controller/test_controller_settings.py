@@ -6,8 +6,8 @@ import pytest
 from controller_fakes import SECRET, some_settings
 from pydantic import ValidationError
 
-from controller.log import JsonFormatter
 from controller.settings import STANDARD_SCHEDULE, ControllerSettings
+from crds.log import JsonFormatter
 
 REQUIRED = {
     "CONTROLLER_NAMESPACE": "transcription",

@@ -1,6 +1,7 @@
 """The quick try, against a real receiver on the loopback."""
 
 import json
+import math
 import socket
 import threading
 from collections.abc import Iterator
@@ -88,6 +89,12 @@ def test_there_is_no_answer_when_nobody_is_there(url: str) -> None:
 
 def test_there_is_no_answer_when_the_secret_is_unusable(receiver: Receiver) -> None:
     assert a_courier(receiver.url, secret="whsec_short").deliver(a_transcript()) is None
+    assert receiver.received == []
+
+
+@pytest.mark.parametrize("unsendable", [math.nan, b"bytes"])
+def test_there_is_no_answer_when_the_transcript_is_no_json(unsendable: object, receiver: Receiver) -> None:
+    assert a_courier(receiver.url).deliver(a_transcript() | {"text": unsendable}) is None
     assert receiver.received == []
 
 

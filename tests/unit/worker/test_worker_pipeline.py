@@ -1,6 +1,7 @@
 """One run against fake doors: the order of things, and what is left when one of them fails."""
 
 import json
+import math
 from hashlib import sha256
 from pathlib import Path
 
@@ -70,6 +71,7 @@ def test_every_stage_is_reported_and_100_comes_with_the_result(tmp_path: Path) -
         (Stage.DOWNLOADING, 0),
         (Stage.LOADING_MODEL, 0),
         (Stage.TRANSCRIBING, 0),
+        (Stage.TRANSCRIBING, None),
         (Stage.SAVING, 99),
         (Stage.DELIVERING, 100),
     ]
@@ -83,14 +85,14 @@ def test_windows_are_reported_when_they_take_long(tmp_path: Path) -> None:
 
     world = FakeWorld(on_window=take_long)
     a_run(world, tmp_path, clock=clock).run()
-    assert [p.percent for p in world.sent if p.stage is Stage.TRANSCRIBING] == [0, 33, 66, 99]
+    assert [p.percent for p in world.sent if p.stage is Stage.TRANSCRIBING] == [0, 33, 66, 99, None]
 
 
 def test_percent_starts_where_the_earlier_pod_was(tmp_path: Path) -> None:
     stored = Progress(pod_uid="pod-0", attempt=1, percent=66)
     world = FakeWorld(status=Status(progress=stored))
     a_run(world, tmp_path).run()
-    assert [p.percent for p in world.sent] == [None, 66, 66, 66, 99, 100]
+    assert [p.percent for p in world.sent] == [None, 66, 66, 66, None, 99, 100]
 
 
 @pytest.mark.parametrize(
@@ -150,6 +152,29 @@ def test_a_callback_is_not_sent_again_when_it_was_delivered(tmp_path: Path) -> N
     world = FakeWorld(status=Status(result=a_result(), callback=delivered))
     a_run(world, tmp_path).run()
     assert world.events == ["tell result"]
+
+
+def test_nothing_is_overwritten_when_another_pod_was_faster(tmp_path: Path) -> None:
+    delivered = CallbackRecord(state=CallbackState.DELIVERED, id="msg_u1_1", attempts=1)
+    world = FakeWorld(status_at_end=Status(result=a_result(), callback=delivered))
+    assert a_run(world, tmp_path).run() == a_result()
+    assert world.events[-2:] == ["transcribe 90 s with demo", "tell result"]
+    assert world.files == {}
+
+
+def test_the_callback_is_what_is_stored_when_whisper_gives_nan(tmp_path: Path) -> None:
+    world = FakeWorld(transcript=a_transcript() | {"avg_logprob": math.nan})
+    result = a_run(world, tmp_path).run()
+    assert world.payloads == [json.loads(world.files[result.key], parse_constant=pytest.fail)]
+    assert world.payloads[0]["avg_logprob"] is None
+
+
+def test_an_adopted_result_stands_when_it_is_damaged(tmp_path: Path) -> None:
+    pending = CallbackRecord(state=CallbackState.PENDING, id="msg_u1_1")
+    world = FakeWorld(status=Status(result=a_result(), callback=pending))
+    world.files["transcripts/t.json"] = b"\xff{"
+    assert a_run(world, tmp_path).run() == a_result()
+    assert world.payloads == []
 
 
 def test_an_adopted_result_stands_when_it_cannot_be_read(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def a_transcribing_gate(clock: FakeClock, total_seconds: float = 100.0) -> Progr
 
 
 def test_the_first_report_has_no_percent() -> None:
-    assert a_gate(FakeClock()).open() == Progress(pod_uid="pod-1", attempt=1, stage=Stage.STARTING)
+    assert a_gate(FakeClock()).look() == Progress(pod_uid="pod-1", attempt=1, stage=Stage.STARTING)
 
 
 def test_percent_is_0_when_the_work_begins() -> None:
@@ -83,7 +83,7 @@ def test_all_audio_is_done_when_saving_after_silence() -> None:
     assert gate.finish().percent == 100
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0, 1e5), st.floats(0, 60))),
     st.integers(0, 99),

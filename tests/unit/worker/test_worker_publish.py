@@ -14,8 +14,8 @@ from botocore.stub import ANY, Stubber
 from crds.reasons import ExitCode, Reason
 from crds.transcriptionjob import Source
 from tests.support.worker_fakes import some_settings
-from worker.errors import StorageUnavailableError, WorkerError
-from worker.publish import Store, build_client
+from worker.errors import ResultDeniedError, StorageUnavailableError, TooLongError, WorkerError
+from worker.publish import WRITE_PAUSES_SECONDS, Store, build_client
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
@@ -41,6 +41,10 @@ def a_body(content: bytes, length: int | None = None) -> dict[str, Any]:
     return {"Body": StreamingBody(io.BytesIO(content), size), "ContentLength": size}
 
 
+def never(seconds: float) -> None:
+    pytest.fail(f"paused for {seconds} s")
+
+
 @pytest.mark.parametrize("etag", ["abc", '"abc"'])
 def test_the_pinned_file_is_fetched(etag: str, client: "S3Client", s3: Stubber, tmp_path: Path) -> None:
     s3.add_response("get_object", a_body(b"media"), {"Bucket": "media", "Key": "videos/a.mp4", "IfMatch": '"abc"'})
@@ -58,10 +62,11 @@ def test_any_version_is_fetched_when_none_is_pinned(client: "S3Client", s3: Stub
     ("code", "status", "reason"),
     [
         ("NoSuchKey", 404, Reason.INPUT_NOT_FOUND),
-        ("NoSuchBucket", 404, Reason.INPUT_NOT_FOUND),
+        ("NoSuchBucket", 404, Reason.INVALID_TASK),
         ("PreconditionFailed", 412, Reason.INPUT_CHANGED),
         ("AccessDenied", 403, Reason.INPUT_DENIED),
         ("InvalidAccessKeyId", 403, Reason.INPUT_DENIED),
+        ("RequestTimeTooSkewed", 403, Reason.STORAGE_UNAVAILABLE),
         ("SlowDown", 503, Reason.STORAGE_UNAVAILABLE),
         ("InternalError", 500, Reason.STORAGE_UNAVAILABLE),
     ],
@@ -86,21 +91,35 @@ def test_a_file_is_refused_when_its_size_is_wrong(
     assert not (tmp_path / "media").exists()
 
 
+def test_the_size_and_the_limit_are_told_when_a_file_is_too_large(
+    client: "S3Client", s3: Stubber, tmp_path: Path
+) -> None:
+    s3.add_response("get_object", a_body(b"too much"))
+    with pytest.raises(TooLongError) as caught:
+        Store(client, "media").fetch(SOURCE, tmp_path / "media", 7)
+    assert caught.value.fault.message.startswith("The file has 8 bytes, 7 are allowed:")
+
+
 def test_the_storage_is_unavailable_when_the_stream_breaks_off(client: "S3Client", s3: Stubber, tmp_path: Path) -> None:
     s3.add_response("get_object", a_body(b"half", length=8))
     with pytest.raises(StorageUnavailableError):
         Store(client, "media").fetch(SOURCE, tmp_path / "media", GIB)
 
 
-def test_the_file_is_denied_when_there_are_no_keys(tmp_path: Path) -> None:
-    class Keyless:
-        def get_object(self, **_: Any) -> Any:
-            raise NoCredentialsError
+class Keyless:
+    def get_object(self, **_: Any) -> Any:
+        raise NoCredentialsError
 
+    put_object = get_object
+
+
+def test_everything_is_denied_when_there_are_no_keys(tmp_path: Path) -> None:
     keyless: Any = Keyless()
     with pytest.raises(WorkerError) as caught:
         Store(keyless, "media").fetch(SOURCE, tmp_path / "media", GIB)
     assert caught.value.exit_code is ExitCode.INPUT_DENIED
+    with pytest.raises(ResultDeniedError):
+        Store(keyless, "media", never).write("t.json", b"{}", "application/json")
 
 
 def test_a_file_is_stored_with_its_type(client: "S3Client", s3: Stubber) -> None:
@@ -109,10 +128,33 @@ def test_a_file_is_stored_with_its_type(client: "S3Client", s3: Stubber) -> None
     Store(client, "media").write("t.json", b"{}", "application/json")
 
 
-def test_the_storage_is_unavailable_when_a_file_is_not_stored(client: "S3Client", s3: Stubber) -> None:
-    s3.add_client_error("put_object", "AccessDenied", http_status_code=403)
+@pytest.mark.parametrize(("code", "status"), [("InternalError", 500), ("RequestTimeTooSkewed", 403)])
+def test_a_file_is_stored_again_when_it_was_lost(code: str, status: int, client: "S3Client", s3: Stubber) -> None:
+    pauses: list[float] = []
+    for _ in range(2):
+        s3.add_client_error("put_object", code, http_status_code=status)
+    s3.add_response("put_object", {})
+    Store(client, "media", pauses.append).write("t.json", b"{}", "application/json")
+    assert pauses == list(WRITE_PAUSES_SECONDS[:2])
+
+
+def test_the_storage_is_unavailable_when_a_file_is_lost_again_and_again(client: "S3Client", s3: Stubber) -> None:
+    pauses: list[float] = []
+    for _ in range(len(WRITE_PAUSES_SECONDS) + 1):
+        s3.add_client_error("put_object", "InternalError", http_status_code=500)
     with pytest.raises(StorageUnavailableError):
-        Store(client, "media").write("t.json", b"{}", "application/json")
+        Store(client, "media", pauses.append).write("t.json", b"{}", "application/json")
+    assert 120 < sum(pauses) < 300
+    assert pauses == sorted(pauses)
+
+
+@pytest.mark.parametrize(("code", "status"), [("AccessDenied", 403), ("Unauthorized", 401), ("NoSuchBucket", 404)])
+def test_the_result_is_denied_at_once_when_it_may_not_be_stored(
+    code: str, status: int, client: "S3Client", s3: Stubber
+) -> None:
+    s3.add_client_error("put_object", code, http_status_code=status)
+    with pytest.raises(ResultDeniedError):
+        Store(client, "media", never).write("t.json", b"{}", "application/json")
 
 
 def test_a_stored_file_is_read_back(client: "S3Client", s3: Stubber) -> None:

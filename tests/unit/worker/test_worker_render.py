@@ -74,7 +74,7 @@ def test_a_cue_lasts_when_whisper_gives_it_no_time() -> None:
 SECONDS = st.one_of(st.floats(-1e6, 1e6), st.sampled_from([math.nan, math.inf]))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(SECONDS, SECONDS, st.text(max_size=20))))
 def test_cues_follow_each_other_whatever_the_times(segments: list[tuple[float, float, str]]) -> None:
     cues = build_cues([{"start": s, "end": e, "text": t} for s, e, t in segments])

@@ -76,11 +76,27 @@ def test_the_stored_percent_is_kept_when_a_pod_of_a_later_attempt_is_replaced(
 
 @pytest.mark.parametrize("code", [403, 404, 409, 422, 429, 500, 503])
 def test_progress_is_dropped_when_it_is_not_taken(code: int, account: Path, pauses: list[float]) -> None:
-    server = FakeApiServer(refusals=(code, code))
-    reporter = a_reporter(server, account, pauses)
-    assert reporter.open(FIRST) == Status()
-    assert reporter.report(HALF) is None
+    server = FakeApiServer(refusals=(code,))
+    assert a_reporter(server, account, pauses).report(HALF) is None
     assert pauses == []
+
+
+def test_the_run_begins_when_nothing_of_it_can_be_stored(account: Path, pauses: list[float]) -> None:
+    server = FakeApiServer(refusals=(503,) * 99)
+    assert a_reporter(server, account, pauses).open(FIRST) == Status()
+    assert pauses == list(PAUSES_SECONDS)
+
+
+def test_a_stored_result_is_found_when_the_first_answers_are_lost(account: Path, pauses: list[float]) -> None:
+    server = FakeApiServer({"result": a_result().to_manifest()}, refusals=(500, 503))
+    assert a_reporter(server, account, pauses).open(FIRST).result == a_result()
+
+
+def test_a_look_is_not_refused_when_another_pod_came_further(account: Path, pauses: list[float]) -> None:
+    done = {"podUID": "pod-0", "attempt": 1, "percent": 100}
+    server = FakeApiServer({"progress": done, "result": a_result().to_manifest()})
+    assert a_reporter(server, account, pauses).look(FIRST).result == a_result()
+    assert server.status["progress"]["percent"] == 100
 
 
 def test_progress_is_dropped_when_nobody_answers(account: Path, pauses: list[float]) -> None:
@@ -92,7 +108,7 @@ def test_progress_is_dropped_when_nobody_answers(account: Path, pauses: list[flo
 
 
 def test_no_percent_is_sent_until_the_stored_one_is_known(account: Path, pauses: list[float]) -> None:
-    server = FakeApiServer({"progress": {"podUID": "pod-0", "attempt": 1, "percent": 70}}, refusals=(503,))
+    server = FakeApiServer({"progress": {"podUID": "pod-0", "attempt": 1, "percent": 70}}, refusals=(422,))
     reporter = a_reporter(server, account, pauses)
     reporter.open(FIRST)
     answer = reporter.report(HALF)

@@ -1,4 +1,4 @@
-"""The worker's last words: its termination message, also when it is stopped from outside. Used by `__main__`."""
+"""The worker's last words: its termination message, also when it is stopped from outside. Used by `process`."""
 
 import logging
 import os
@@ -12,7 +12,7 @@ from crds.transcriptionjob import Result
 from crds.worker import TERMINATION_MESSAGE_BYTES, Fault, Outcome
 from worker.errors import TerminatedError
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class LastWords:
@@ -35,7 +35,7 @@ class LastWords:
         try:
             self._path.write_bytes(message[:TERMINATION_MESSAGE_BYTES])
         except OSError as error:
-            log.warning("termination message not written", extra={"error": str(error)})
+            logger.warning("termination message not written", extra={"error": str(error)})
 
 
 def exit_on_sigterm(words: LastWords, leave: Callable[[int], None] = os._exit) -> None:
@@ -50,5 +50,5 @@ def exit_on_sigterm(words: LastWords, leave: Callable[[int], None] = os._exit) -
 def _wait(words: LastWords, leave: Callable[[int], None]) -> None:
     signal.sigwait({signal.SIGTERM})
     words.tell_fault(TerminatedError().fault)
-    log.warning("stopped from outside")
+    logger.warning("stopped from outside")
     leave(ExitCode.TERMINATED)

@@ -1,0 +1,227 @@
+"""A fake cluster and receiver, and a controller process in front of them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+from controller_fakes import Clock, a_job, some_settings
+
+from controller.cache import Cache
+from controller.conditions import final_state
+from controller.delivery import Report
+from controller.errors import MissingError, StaleError
+from controller.loop import Loop
+from controller.metrics import Metrics
+from controller.views import JobView, PodView
+from crds.transcriptionjob import NAME_LABEL, SETTLED_LABEL, Status, Transcription
+
+
+class Crash(Exception):  # noqa: N818  # no error, an end
+    """The process dies here."""
+
+
+class FakeCluster:
+    """An API server's memory: versions, merge patches of status, Jobs by name. Counts the writes; may crash at one."""
+
+    def __init__(self, *transcriptions: Transcription) -> None:
+        self.transcriptions = {t.name: t for t in transcriptions}
+        self.jobs: dict[str, JobView] = {}
+        self.pods: dict[str, tuple[PodView, ...]] = {}
+        self.manifests: list[dict[str, Any]] = []
+        self.writes: list[str] = []
+        self.reads: list[str] = []
+        self.clock = Clock()
+        self.crash_at: tuple[int, str] | None = None
+        self.has_crashed = False
+        self.refusal: Exception | None = None
+        self._version = 100
+
+    async def list_live(self) -> AsyncIterator[Transcription]:
+        for transcription in list(self.transcriptions.values()):
+            if not transcription.labels:
+                yield transcription
+
+    async def list_asked(self) -> AsyncIterator[Transcription]:
+        for transcription in list(self.transcriptions.values()):
+            if transcription.labels and (transcription.status.observed_generation or 0) < transcription.generation:
+                yield transcription
+
+    async def get_transcription(self, name: str) -> Transcription:
+        self.reads.append(name)
+        if name not in self.transcriptions:
+            raise MissingError(name)
+        return self.transcriptions[name]
+
+    async def patch_status(self, transcription: Transcription, patch: Mapping[str, Any]) -> Transcription:
+        stored = self._check(transcription)
+        status = Status.model_validate(merge(stored.status.to_manifest(), patch))
+        return self._write("status", lambda: self.store(stored.model_copy(update={"status": status})))
+
+    async def settle(self, transcription: Transcription) -> Transcription:
+        stored = self._check(transcription)
+        return self._write("label", lambda: self.store(stored.model_copy(update={"labels": {SETTLED_LABEL: "true"}})))
+
+    async def unsettle(self, transcription: Transcription) -> Transcription:
+        stored = self._check(transcription)
+        return self._write("unlabel", lambda: self.store(stored.model_copy(update={"labels": {}})))
+
+    async def get_job(self, name: str) -> JobView:
+        self.reads.append(name)
+        if name not in self.jobs:
+            raise MissingError(name)
+        return self.jobs[name]
+
+    async def create_job(self, manifest: Mapping[str, Any]) -> JobView:
+        if self.refusal is not None:
+            raise self.refusal
+        name = manifest["metadata"]["name"]
+        if name not in self.jobs:
+            self._write("create", lambda: self._add_job(name, deepcopy(dict(manifest))))
+        return self.jobs[name]
+
+    async def delete_job(self, job: JobView) -> None:
+        self._write("delete", lambda: self.jobs.pop(job.name, None))
+
+    async def expire_job(self, job: JobView) -> JobView:
+        return self._write("expire", lambda: self.change_job(job.name, has_ttl=True))
+
+    def left_over(self) -> list[str]:
+        """Jobs of final transcriptions that nothing ever removes: live ones, and ended ones without a TTL."""
+        finals = {t.name for t in self.transcriptions.values() if final_state(t.status)}
+        return [j.name for j in self.jobs.values() if j.owner_name in finals and not (j.ended and j.has_ttl)]
+
+    async def list_pods(self, job: JobView) -> tuple[PodView, ...]:
+        return self.pods.get(job.name, ())
+
+    def store(self, transcription: Transcription) -> Transcription:
+        self._version += 1
+        stored = transcription.model_copy(update={"resource_version": str(self._version)})
+        self.transcriptions[stored.name] = stored
+        return stored
+
+    def change_job(self, name: str, **changes: Any) -> JobView:
+        self._version += 1
+        self.jobs[name] = replace(self.jobs[name], resource_version=self._version, **changes)
+        return self.jobs[name]
+
+    def change_status(self, name: str, **changes: Any) -> None:
+        stored = self.transcriptions[name]
+        self.store(stored.model_copy(update={"status": stored.status.model_copy(update=changes)}))
+
+    def change_spec(self, name: str, *, keeps_label: bool = False, **changes: Any) -> None:
+        stored = self.transcriptions[name]
+        labels = stored.labels if keeps_label else {}
+        spec = stored.spec.model_copy(update=changes)
+        self.store(stored.model_copy(update={"spec": spec, "generation": stored.generation + 1, "labels": labels}))
+
+    def _check(self, transcription: Transcription) -> Transcription:
+        stored = self.transcriptions.get(transcription.name)
+        if stored is None:
+            raise MissingError(transcription.name)
+        if stored.resource_version != transcription.resource_version:
+            raise StaleError(transcription.name)
+        return stored
+
+    def _write(self, name: str, act: Any) -> Any:
+        number = len(self.writes)
+        self.writes.append(name)
+        if self.crash_at == (number, "before"):
+            self._crash()
+        done = act()
+        if self.crash_at == (number, "after"):
+            self._crash()
+        return done
+
+    def _add_job(self, name: str, manifest: dict[str, Any]) -> None:
+        self.manifests.append(manifest)
+        self.jobs[name] = a_job(name=name, owner_name=manifest["metadata"]["labels"][NAME_LABEL], created=self.clock())
+
+    def _crash(self) -> None:
+        self.crash_at, self.has_crashed = None, True
+        raise Crash
+
+
+class FakeOutbox:
+    """A receiver that answers with the codes it is given, the last one for ever."""
+
+    def __init__(self, clock: Clock, *codes: int | None) -> None:
+        self._clock = clock
+        self._codes = list(codes) or [200]
+        self.sent: list[str] = []
+
+    async def send(self, transcription: Transcription) -> Report:
+        record = transcription.status.callback
+        assert record is not None
+        self.sent.append(record.id)
+        code = self._codes.pop(0) if len(self._codes) > 1 else self._codes[0]
+        return Report(record.id, self._clock(), code)
+
+
+class Operator:
+    """A controller process in front of a fake cluster: show() is the watch, settle_down() works until it is idle."""
+
+    def __init__(self, cluster: FakeCluster, clock: Clock, outbox: FakeOutbox | None = None, **settings: Any) -> None:
+        self.cluster, self.clock = cluster, clock
+        self.outbox = outbox or FakeOutbox(clock)
+        door: Any = cluster
+        post: Any = self.outbox
+        self.loop = Loop(some_settings(**settings), door, post, Metrics.build(), clock)
+
+    @property
+    def cache(self) -> Cache:
+        return self.loop.cache
+
+    def show_jobs(self) -> None:
+        for job in self.cluster.jobs.values():
+            if self.cache.put_job(job):
+                self.loop.queue.add(job.owner_name or "")
+
+    def show_transcriptions(self) -> None:
+        """The watch: one with the label leaves it."""
+        for transcription in self.cluster.transcriptions.values():
+            if transcription.labels:
+                self.cache.drop(transcription.name, transcription.uid)
+            else:
+                self.cache.put(transcription)
+            self.loop.queue.add(transcription.name)
+
+    def show(self) -> None:
+        self.show_jobs()
+        self.show_transcriptions()
+
+    async def settle_down(self, order: str = "together") -> None:
+        if order == "jobs first":
+            self.show_jobs()
+            await self.work()
+        if order == "transcriptions first":
+            self.show_transcriptions()
+            await self.work()
+        self.show()
+        await self.work()
+
+    async def work(self) -> None:
+        for _ in range(100):
+            for _ in range(10):
+                await asyncio.sleep(0)
+            self.loop.queue.release_due()
+            if not len(self.loop.queue):
+                return
+            await self.loop.work_once()
+            if self.cluster.has_crashed:
+                raise Crash
+        raise AssertionError("it never comes to rest")
+
+
+def merge(old: Any, patch: Any) -> Any:
+    """RFC 7386."""
+    if not isinstance(patch, Mapping):
+        return patch
+    merged = dict(old) if isinstance(old, Mapping) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge(merged.get(key), value)
+    return merged

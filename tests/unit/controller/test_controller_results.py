@@ -1,0 +1,71 @@
+import asyncio
+import io
+import json
+from hashlib import sha256
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
+from controller_fakes import RESULT
+
+from controller.errors import DeniedError, MissingError, RefusedError, TransientError
+from controller.results import MAX_TRANSCRIPT_BYTES, Results
+
+STORED = b'{"text": "hello"}\n'
+
+
+class FakeS3:
+    def __init__(self, data: bytes = b"", error: Exception | None = None, length: int | None = None) -> None:
+        self._answer = {"ContentLength": len(data) if length is None else length, "Body": io.BytesIO(data)}
+        self._error = error
+
+    def get_object(self, **asked: str) -> dict[str, Any]:
+        assert asked == {"Bucket": "media", "Key": RESULT.key}
+        if self._error:
+            raise self._error
+        return self._answer
+
+
+def read(s3: FakeS3, digest: str = RESULT.sha256) -> bytes:
+    client: Any = s3
+    return asyncio.run(Results(client, "media").read(RESULT.model_copy(update={"sha256": digest})))
+
+
+def test_stored_bytes_are_given_as_they_are() -> None:
+    assert json.loads(read(FakeS3(STORED))) == {"text": "hello"}
+    assert read(FakeS3(STORED), sha256(STORED).hexdigest()) == STORED
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"{", b"{} {}", b'{"a": NaN}', b'{"a": Infinity}', b"\xff{}"])
+def test_transcript_is_missing_when_it_is_no_strict_json(data: bytes) -> None:
+    with pytest.raises(MissingError):
+        read(FakeS3(data))
+
+
+def test_transcript_is_refused_when_it_is_larger_than_receivers_take() -> None:
+    with pytest.raises(RefusedError):
+        read(FakeS3(length=MAX_TRANSCRIPT_BYTES + 1))
+
+
+def an_answer(code: str, status: int) -> ClientError:
+    answer: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(answer, "GetObject")
+
+
+ERRORS = [
+    (an_answer("NoSuchKey", 404), MissingError),
+    (an_answer("AccessDenied", 403), DeniedError),
+    (an_answer("InvalidAccessKeyId", 403), DeniedError),
+    (an_answer("SlowDown", 503), TransientError),
+    (an_answer("RequestTimeTooSkewed", 403), TransientError),
+    (an_answer("Throttling", 400), TransientError),
+    (an_answer("InternalError", 500), TransientError),
+    (EndpointConnectionError(endpoint_url="http://s3"), TransientError),
+    (NoCredentialsError(), DeniedError),
+]
+
+
+@pytest.mark.parametrize(("error", "wanted"), ERRORS)
+def test_each_error_of_s3_becomes_ours(error: Exception, wanted: type[Exception]) -> None:
+    with pytest.raises(wanted):
+        read(FakeS3(error=error))

@@ -1,0 +1,97 @@
+import asyncio
+from typing import Any
+
+from controller_fakes import NOW, UID, Clock, a_transcription, final
+from controller_operator import FakeCluster, Operator
+
+from controller.delivery import build_record
+from controller.outcome import build_failure
+from controller.resync import Resync
+from crds.reasons import Reason
+from crds.transcriptionjob import SETTLED_LABEL, CallbackRecord, CallbackState, State
+
+DELIVERED = CallbackRecord(state=CallbackState.DELIVERED, id=f"msg_{UID}_1", attempts=1)
+FAILED = final(State.FAILED, failure=build_failure(Reason.GPU_FAULT), settled=True, observed_generation=1)
+LABELS = {SETTLED_LABEL: "true"}
+
+
+def relist(operator: Operator) -> Resync:
+    door: Any = operator.cluster
+    return Resync(door, operator.cache, operator.loop.queue, 300)
+
+
+def find_asked(cluster: FakeCluster, **settings: Any) -> Operator:
+    async def scene() -> Operator:
+        operator = Operator(cluster, Clock(), **settings)
+        await relist(operator).find_asked()
+        await operator.work()
+        return operator
+
+    return asyncio.run(scene())
+
+
+def test_retry_is_found_when_nobody_took_the_label_off() -> None:
+    cluster = FakeCluster(a_transcription(FAILED, labels=LABELS))
+    cluster.change_spec("clip", retries=1, keeps_label=True)
+    operator = find_asked(cluster)
+    assert cluster.writes == ["unlabel", "status", "create"]
+    assert list(cluster.jobs) == ["clip-2"]
+    assert len(operator.cache) == 1
+
+
+def test_redelivery_is_found_when_nobody_took_the_label_off() -> None:
+    told = FAILED.model_copy(
+        update={
+            "callback": build_record(f"msg_{UID}_1", NOW).model_copy(
+                update={"state": CallbackState.DELIVERED, "next_attempt_time": None}
+            )
+        }
+    )
+    cluster = FakeCluster(a_transcription(told, labels=LABELS))
+    cluster.change_spec("clip", redeliveries=1, keeps_label=True)
+    operator = find_asked(cluster)
+    assert cluster.writes == ["unlabel", "status", "status", "label"]
+    post: Any = operator.outbox
+    assert post.sent == [f"msg_{UID}_1"]
+
+
+def test_settled_one_leaves_the_cache_when_its_change_asks_for_nothing() -> None:
+    told = FAILED.model_copy(update={"callback": DELIVERED})
+    cluster = FakeCluster(a_transcription(told, labels=LABELS))
+    cluster.change_spec("clip", priority="high", keeps_label=True)
+    operator = find_asked(cluster)
+    assert cluster.writes == ["status"]
+    assert cluster.transcriptions["clip"].status.observed_generation == 2
+    assert len(operator.cache) == 0
+
+
+def test_name_is_kept_when_it_was_made_again_during_the_list() -> None:
+    old = a_transcription()
+    new = old.model_copy(update={"uid": "new", "resource_version": "200"})
+    cluster = FakeCluster()
+
+    async def scene() -> None:
+        operator = Operator(cluster, Clock())
+        operator.cache.put(old)
+        resync = relist(operator)
+
+        async def list_live() -> Any:
+            operator.cache.put(new)
+            for transcription in ():
+                yield transcription
+
+        cluster.list_live = list_live  # type: ignore[method-assign]
+        await resync.relist()
+        assert operator.cache.get("clip") == new
+
+    asyncio.run(scene())
+
+
+def test_one_that_is_gone_is_forgotten_when_all_are_listed() -> None:
+    async def scene() -> None:
+        operator = Operator(FakeCluster(a_transcription(name="there")), Clock())
+        operator.cache.put(a_transcription(name="gone"))
+        await relist(operator).relist()
+        assert {name for name, _ in operator.cache.known()} == {"there"}
+
+    asyncio.run(scene())
