@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from api_fakes import NOW, Caller, FakeStore, FakeUploads, some_settings
 
 from api.app import build_app
+from tests.support.api_fakes import NOW, Caller, FakeStore, FakeUploads, some_settings
 
 
 @pytest.fixture

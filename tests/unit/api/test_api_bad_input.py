@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 import pytest
-from api_fakes import VIDEO_URL, Caller, FakeStore, FakeUploads, a_row
 
 from api.errors import JOB_NOT_FOUND_MESSAGE
+from tests.support.api_fakes import VIDEO_URL, Caller, FakeStore, FakeUploads, a_row
 
 BASE = "/api/upload-video"
 POSTS = ("generate-url", "request-process", "process-video", "result")

@@ -1,7 +1,8 @@
 """Bodies that are no JSON, or not the JSON that was asked for. The numbers are those of the input corpus."""
 
 import pytest
-from api_fakes import Caller, FakeStore, FakeUploads, a_result, a_row
+
+from tests.support.api_fakes import Caller, FakeStore, FakeUploads, a_result, a_row
 
 BASE = "/api/upload-video"
 POSTS = ("generate-url", "request-process", "process-video", "result")

@@ -1,7 +1,8 @@
 """Answers that no handler gives: they are problems as well, and browsers may read them."""
 
 import pytest
-from api_fakes import VIDEO_URL, Caller, FakeStore
+
+from tests.support.api_fakes import VIDEO_URL, Caller, FakeStore
 
 BASE = "/api/upload-video"
 ORIGIN = {"origin": "https://front.example"}

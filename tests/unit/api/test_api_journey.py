@@ -4,12 +4,12 @@ import re
 from dataclasses import replace
 
 import pytest
-from api_fakes import KEY, VIDEO_URL, Caller, FakeStore, FakeUploads, a_result, a_row, some_settings
 from fastapi.testclient import TestClient
 
 from api.app import build_app
 from api.errors import JOB_NOT_FOUND_MESSAGE
 from crds.transcriptionjob import State
+from tests.support.api_fakes import KEY, VIDEO_URL, Caller, FakeStore, FakeUploads, a_result, a_row, some_settings
 
 BASE = "/api/upload-video"
 PROBLEM = "application/problem+json"

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from api_fakes import KEY, NOW, SECRET, Caller, FakeStore, FakeUploads, a_result, a_row, some_settings
 from fastapi.testclient import TestClient
 
 from api import receive
@@ -19,6 +18,7 @@ from api.rows import Row
 from api.schemas import CallbackPayload
 from api.strict_json import count_nodes
 from crds.callback import build_completed, render_payload, sign
+from tests.support.api_fakes import KEY, NOW, SECRET, Caller, FakeStore, FakeUploads, a_result, a_row, some_settings
 
 BASE = "/api/upload-video"
 COMPLETED = {"job_id": "a", "result": {"text": "hello", "segments": [], "language": "en"}}

@@ -3,11 +3,11 @@
 import sys
 
 import pytest
-from api_fakes import a_manifest, a_result, a_row
 
 from api.documents import render_status
 from api.rows import Rows, parse_row
 from crds.transcriptionjob import Stage, State
+from tests.support.api_fakes import a_manifest, a_result, a_row
 
 
 def test_an_answered_write_is_seen_at_once_but_never_undoes_the_watch() -> None:

@@ -4,11 +4,11 @@ import json
 import logging
 
 import pytest
-from api_fakes import SECRET, some_settings
 from pydantic import ValidationError
 
 from api.settings import ApiSettings
 from crds.log import JsonFormatter
+from tests.support.api_fakes import SECRET, some_settings
 
 
 def test_settings_come_from_the_environment_and_empty_means_unset(monkeypatch: pytest.MonkeyPatch) -> None:

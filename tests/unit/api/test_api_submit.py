@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from api_fakes import KEY, VIDEO_URL, Caller, FakeStore, FakeUploads, some_settings
 from fastapi.testclient import TestClient
 
 from api.app import build_app
+from tests.support.api_fakes import KEY, VIDEO_URL, Caller, FakeStore, FakeUploads, some_settings
 
 BASE = "/api/upload-video"
 WISH = {"job_id": "a", "video_url": VIDEO_URL}

@@ -7,10 +7,10 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from api_fakes import some_settings
 
 from api.doors import StoredObject, UnavailableError
 from api.uploads import THREADS, S3Uploads
+from tests.support.api_fakes import some_settings
 
 
 @pytest.fixture(autouse=True)

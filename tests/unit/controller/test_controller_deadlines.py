@@ -1,7 +1,12 @@
 from datetime import timedelta
 from typing import Any
 
-from controller_fakes import (
+from controller.decision import CreateJob, Decision
+from controller.outcome import build_failure
+from controller.reconcile import decide
+from crds.reasons import Reason
+from crds.transcriptionjob import State, Status, Transcription
+from tests.support.controller_fakes import (
     NOW,
     POLICY,
     RESULT,
@@ -15,12 +20,6 @@ from controller_fakes import (
     seen,
     status_of,
 )
-
-from controller.decision import CreateJob, Decision
-from controller.outcome import build_failure
-from controller.reconcile import decide
-from crds.reasons import Reason
-from crds.transcriptionjob import State, Status, Transcription
 
 STARTED = Status(attempt=1)
 LIMITS = {"queueSeconds": 60, "runSeconds": 600}

@@ -3,7 +3,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from controller_fakes import (
+
+from controller.decision import CreateJob, Decision, DeleteJob, ExpireJob, Policy, Unsettle
+from controller.delivery import Report, build_record
+from controller.outcome import build_failure
+from controller.reconcile import decide, fail
+from crds.reasons import Reason
+from crds.transcriptionjob import SETTLED_LABEL, CallbackRecord, CallbackState, State, Status
+from tests.support.controller_fakes import (
     NOW,
     POLICY,
     RESULT,
@@ -18,13 +25,6 @@ from controller_fakes import (
     seen,
     status_of,
 )
-
-from controller.decision import CreateJob, Decision, DeleteJob, ExpireJob, Policy, Unsettle
-from controller.delivery import Report, build_record
-from controller.outcome import build_failure
-from controller.reconcile import decide, fail
-from crds.reasons import Reason
-from crds.transcriptionjob import SETTLED_LABEL, CallbackRecord, CallbackState, State, Status
 
 ID = f"msg_{UID}_1"
 STARTED = Status(attempt=1)

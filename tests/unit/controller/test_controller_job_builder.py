@@ -3,12 +3,12 @@ from typing import Any
 
 import pytest
 import yaml
-from controller_fakes import UID, a_transcription, some_settings
 
 from controller.job_builder import build_job, build_task
 from controller.settings import WorkerPod
 from crds.transcriptionjob import Transcription
 from crds.worker import WorkerTask, build_job_name
+from tests.support.controller_fakes import UID, a_transcription, some_settings
 
 GOLDEN = Path(__file__).parent / "golden"
 FULL_POD = {

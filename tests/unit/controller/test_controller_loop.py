@@ -3,14 +3,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from controller_fakes import NOW, RESULT, UID, Clock, a_job, a_transcription, final
-from controller_operator import FakeCluster, FakeOutbox, Operator
 
 from controller.errors import NameTakenError, QuotaError, RefusedError, TransientError
 from controller.handlers import take_job, take_transcription
 from controller.outcome import build_failure
 from crds.reasons import Reason, WaitingReason
 from crds.transcriptionjob import SETTLED_LABEL, CallbackRecord, CallbackState, State, Status
+from tests.support.controller_fakes import NOW, RESULT, UID, Clock, a_job, a_transcription, final
+from tests.support.controller_operator import FakeCluster, FakeOutbox, Operator
 
 DELIVERED = CallbackRecord(state=CallbackState.DELIVERED, id=f"msg_{UID}_1", attempts=1)
 FAILED = final(State.FAILED, failure=build_failure(Reason.GPU_FAULT), settled=True, observed_generation=1)

@@ -1,9 +1,8 @@
 import asyncio
 from datetime import timedelta
 
-from controller_fakes import Clock
-
 from controller.queue import KeyQueue
+from tests.support.controller_fakes import Clock
 
 
 async def take_all(queue: KeyQueue) -> list[str]:

@@ -3,7 +3,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from controller_fakes import (
+
+from controller.decision import CreateJob, Decision, DeleteJob, ExpireJob, PatchStatus, Policy, Seen, Settle
+from controller.delivery import build_record
+from controller.reconcile import decide, needs_pods
+from crds.reasons import ExitCode, Reason, WaitingReason
+from crds.transcriptionjob import Progress, State, Status
+from tests.support.controller_fakes import (
     NOW,
     POLICY,
     RESULT,
@@ -21,12 +27,6 @@ from controller_fakes import (
     seen,
     status_of,
 )
-
-from controller.decision import CreateJob, Decision, DeleteJob, ExpireJob, PatchStatus, Policy, Seen, Settle
-from controller.delivery import build_record
-from controller.reconcile import decide, needs_pods
-from crds.reasons import ExitCode, Reason, WaitingReason
-from crds.transcriptionjob import Progress, State, Status
 
 STARTED = Status(attempt=1)
 LATER = NOW + timedelta(seconds=60)

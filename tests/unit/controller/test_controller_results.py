@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
-from controller_fakes import RESULT
 
 from controller.errors import DeniedError, MissingError, RefusedError, TransientError
 from controller.results import MAX_TRANSCRIPT_BYTES, Results
+from tests.support.controller_fakes import RESULT
 
 STORED = b'{"text": "hello"}\n'
 

@@ -1,14 +1,13 @@
 import asyncio
 from typing import Any
 
-from controller_fakes import NOW, UID, Clock, a_transcription, final
-from controller_operator import FakeCluster, Operator
-
 from controller.delivery import build_record
 from controller.outcome import build_failure
 from controller.resync import Resync
 from crds.reasons import Reason
 from crds.transcriptionjob import SETTLED_LABEL, CallbackRecord, CallbackState, State
+from tests.support.controller_fakes import NOW, UID, Clock, a_transcription, final
+from tests.support.controller_operator import FakeCluster, Operator
 
 DELIVERED = CallbackRecord(state=CallbackState.DELIVERED, id=f"msg_{UID}_1", attempts=1)
 FAILED = final(State.FAILED, failure=build_failure(Reason.GPU_FAULT), settled=True, observed_generation=1)

@@ -3,11 +3,11 @@ import logging
 from typing import Any
 
 import pytest
-from controller_fakes import SECRET, some_settings
 from pydantic import ValidationError
 
 from controller.settings import STANDARD_SCHEDULE, ControllerSettings
 from crds.log import JsonFormatter
+from tests.support.controller_fakes import SECRET, some_settings
 
 REQUIRED = {
     "CONTROLLER_NAMESPACE": "transcription",

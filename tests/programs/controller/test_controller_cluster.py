@@ -4,13 +4,13 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from controller_fakes import RESULT, UID, a_job, a_manifest, a_transcription, some_settings
 from kubernetes.aio import client
-from loopback import Answer, Loopback
 
 from controller.cluster import Cluster
 from controller.errors import MissingError, NameTakenError, QuotaError, RefusedError, StaleError, TransientError
 from controller.job_builder import build_job
+from tests.support.controller_fakes import RESULT, UID, a_job, a_manifest, a_transcription, some_settings
+from tests.support.loopback import Answer, Loopback
 
 MANIFEST = build_job(a_transcription(), 1, some_settings())
 

@@ -5,8 +5,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from controller_fakes import NOW, RESULT, SECRET, UID, Clock, a_transcription, final, some_settings
-from loopback import Answer, Loopback
 from standardwebhooks.webhooks import Webhook
 
 from controller import outbox as door
@@ -17,6 +15,8 @@ from controller.outcome import build_failure
 from controller.settings import ControllerSettings
 from crds.reasons import Reason
 from crds.transcriptionjob import CallbackRecord, CallbackState, Result, State, Status, Transcription
+from tests.support.controller_fakes import NOW, RESULT, SECRET, UID, Clock, a_transcription, final, some_settings
+from tests.support.loopback import Answer, Loopback
 
 ID = f"msg_{UID}_1"
 ROW = build_record(ID, NOW)

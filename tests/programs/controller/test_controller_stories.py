@@ -2,11 +2,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from controller_fakes import RESULT, UID, Clock, a_failed_pod, a_pod, a_transcription, an_outcome
-from controller_operator import Crash, FakeCluster, FakeOutbox, Operator
 
 from crds.reasons import ExitCode, Reason
 from crds.transcriptionjob import SETTLED_LABEL, CallbackRecord, CallbackState, State
+from tests.support.controller_fakes import RESULT, UID, Clock, a_failed_pod, a_pod, a_transcription, an_outcome
+from tests.support.controller_operator import Crash, FakeCluster, FakeOutbox, Operator
 
 DELIVERED = CallbackRecord(state=CallbackState.DELIVERED, id=f"msg_{UID}_1", attempts=1)
 Story = Callable[[FakeCluster, Clock, Callable[[], Awaitable[None]]], Awaitable[None]]

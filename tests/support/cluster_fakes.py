@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import web
-from api_fakes import a_manifest
 from kubernetes.aio.client import ApiClient, Configuration
 
 from api.store import KubernetesStore
+from tests.support.api_fakes import a_manifest
 
 PATH = "/apis/transcription.ecg.dev/v1alpha1/namespaces/transcription/transcriptionjobs"
 PATIENCE_SECONDS = 60

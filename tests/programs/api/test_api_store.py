@@ -5,11 +5,11 @@ import ssl
 from typing import Any
 
 import pytest
-from cluster_fakes import FakeCluster, play, until
 
 from api.doors import AlreadyExistsError, RefusedError, UnavailableError
 from api.store import CALL_SECONDS, CREATE_SECONDS, KubernetesStore
 from crds.transcriptionjob import Spec
+from tests.support.cluster_fakes import FakeCluster, play, until
 
 SPEC = Spec.model_validate({"source": {"bucket": "media", "key": "videos/a.mp4"}})
 

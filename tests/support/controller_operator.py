@@ -6,8 +6,6 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
-from controller_fakes import Clock, a_job, some_settings
-
 from controller.cache import Cache
 from controller.conditions import final_state
 from controller.delivery import Report
@@ -16,6 +14,7 @@ from controller.loop import Loop
 from controller.metrics import Metrics
 from controller.views import JobView, PodView
 from crds.transcriptionjob import NAME_LABEL, SETTLED_LABEL, Status, Transcription
+from tests.support.controller_fakes import Clock, a_job, some_settings
 
 
 class Crash(Exception):  # noqa: N818  # no error, an end
