@@ -5,9 +5,9 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from controller.cache import Cache
-from controller.cluster import Cluster
 from controller.conditions import final_state
 from controller.couriers import Couriers
 from controller.decision import (
@@ -48,6 +48,9 @@ from crds.worker import build_job_name
 RUNNERS = 4
 QUOTA_PAUSE = timedelta(seconds=30)
 
+if TYPE_CHECKING:
+    from controller.cluster import Cluster
+
 logger = logging.getLogger(__name__)
 
 
@@ -57,7 +60,7 @@ class Loop:
     def __init__(
         self,
         settings: ControllerSettings,
-        cluster: Cluster,
+        cluster: "Cluster",
         outbox: Outbox,
         metrics: Metrics,
         clock: Callable[[], datetime],

@@ -3,13 +3,16 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from controller.cache import Cache
-from controller.cluster import Cluster
 from controller.errors import ControllerError
 from controller.queue import KeyQueue
 
 PAUSE_SECONDS = 2
+
+if TYPE_CHECKING:
+    from controller.cluster import Cluster
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +20,7 @@ logger = logging.getLogger(__name__)
 class Resync:
     """Lists into the cache and puts every key on the queue."""
 
-    def __init__(self, cluster: Cluster, cache: Cache, queue: KeyQueue, interval_seconds: float) -> None:
+    def __init__(self, cluster: "Cluster", cache: Cache, queue: KeyQueue, interval_seconds: float) -> None:
         self._cluster = cluster
         self._cache = cache
         self._queue = queue
