@@ -62,7 +62,7 @@ class Couriers:
         self._reports[transcription.name] = report
         self._metrics.deliveries.labels(str(report.status_code or 0)).inc()
         fields = {"status_code": report.status_code, "callback": report.callback_id}
-        logger.info("callback tried", extra=_fields(transcription) | fields)
+        logger.info("callback tried", extra={"transcription": transcription.path, **fields})
 
     def _come_back(self, transcription: Transcription, task: asyncio.Task[None]) -> None:
         del self._under_way[transcription.name]
@@ -74,8 +74,6 @@ class Couriers:
             return
         self._queue.wake_at(transcription.name, self._clock() + PAUSE)
         trace = None if isinstance(error, ControllerError) else error
-        logger.warning("callback not tried", extra=_fields(transcription) | {"error": str(error)}, exc_info=trace)
-
-
-def _fields(transcription: Transcription) -> dict[str, object]:
-    return {"transcription": f"{transcription.namespace}/{transcription.name}"}
+        logger.warning(
+            "callback not tried", extra={"transcription": transcription.path, "error": str(error)}, exc_info=trace
+        )

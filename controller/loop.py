@@ -45,11 +45,11 @@ from crds.reasons import Reason, WaitingReason
 from crds.transcriptionjob import SETTLED_LABEL, Status, Transcription
 from crds.worker import build_job_name
 
-RUNNERS = 4
-QUOTA_PAUSE = timedelta(seconds=30)
-
 if TYPE_CHECKING:
     from controller.cluster import Cluster
+
+RUNNERS = 4
+QUOTA_PAUSE = timedelta(seconds=30)
 
 logger = logging.getLogger(__name__)
 
@@ -193,11 +193,11 @@ class Loop:
             case CreateJob(attempt):
                 job = await self._cluster.create_job(build_job(transcription, attempt, self._settings))
                 self.cache.put_job(job)
-                logger.info("job created", extra=_fields(transcription) | {"job": job.name})
+                logger.info("job created", extra={"transcription": transcription.path, "job": job.name})
             case DeleteJob(job):
                 await self._cluster.delete_job(job)
                 self.cache.drop_job(job.name, job.uid)
-                logger.info("job deleted", extra=_fields(transcription) | {"job": job.name})
+                logger.info("job deleted", extra={"transcription": transcription.path, "job": job.name})
             case ExpireJob(job):
                 expiring = await self._cluster.expire_job(job)
                 if expiring is not None:
@@ -225,14 +225,16 @@ class Loop:
     def _tell(self, transcription: Transcription) -> None:
         status = transcription.status
         reason = status.failure.reason if status.failure else status.waiting_reason
-        logger.info("state changed", extra=_fields(transcription) | {"state": status.state, "reason": reason})
+        logger.info(
+            "state changed", extra={"transcription": transcription.path, "state": status.state, "reason": reason}
+        )
         if final_state(status):
             self._metrics.finished.labels(status.state or "", reason or "").inc()
             self._wake_line()
 
     async def _turn_away(self, seen: Seen, error: ControllerError) -> None:
         """The cluster did not take the Job: wait for quota, or end it."""
-        logger.warning("job not created", extra=_fields(seen.transcription) | {"error": str(error)})
+        logger.warning("job not created", extra={"transcription": seen.transcription.path, "error": str(error)})
         if isinstance(error, QuotaError):
             decision = wait(seen, WaitingReason.QUOTA, self._now())
             await self._perform(seen, decision)
@@ -256,10 +258,6 @@ class Loop:
     def _now(self) -> datetime:
         """Whole seconds, as Kubernetes writes times."""
         return self._clock().replace(microsecond=0)
-
-
-def _fields(transcription: Transcription) -> dict[str, object]:
-    return {"transcription": f"{transcription.namespace}/{transcription.name}"}
 
 
 def _to_full_second(when: datetime | None) -> datetime | None:

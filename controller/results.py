@@ -17,7 +17,7 @@ from crds.transcriptionjob import Result
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
-MAX_TRANSCRIPT_BYTES = 32 * 1024 * 1024  # what POST /result takes
+MAX_TRANSCRIPT_BYTES = 32 * 1024 * 1024  # held whole, once for each courier
 GONE_CODES = {"NoSuchKey", "NoSuchBucket", "404"}
 BUSY_CODES = {"SlowDown", "RequestTimeout", "RequestTimeTooSkewed", "Throttling", "TooManyRequests"}
 AWAY = (NoConnectionError, HTTPClientError, IncompleteReadError)

@@ -9,10 +9,10 @@ from controller.cache import Cache
 from controller.errors import ControllerError
 from controller.queue import KeyQueue
 
-PAUSE_SECONDS = 2
-
 if TYPE_CHECKING:
     from controller.cluster import Cluster
+
+PAUSE_SECONDS = 2
 
 logger = logging.getLogger(__name__)
 

@@ -256,6 +256,11 @@ class Transcription(Observed):
     spec: ObservedSpec
     status: Status
 
+    @property
+    def path(self) -> str:
+        """How logs name it."""
+        return f"{self.namespace}/{self.name}"
+
     @classmethod
     def parse(cls, manifest: Mapping[str, Any]) -> Self:
         """A resource as the API server sends it; pydantic.ValidationError when it does not fit the schema."""
