@@ -7,22 +7,41 @@ from datetime import UTC, datetime
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from api import probes, routes
+from api import docs_page, openai_routes, probes, routes
+from api.auth import build_gate
 from api.doors import Store, Uploads
 from api.errors import install_handlers
 from api.guard import Guard
 from api.metrics import Metrics
 from api.observe import Observe
-from api.schemas import Problem
+from api.openapi import publish_openapi
+from api.rates import build_rates
 from api.settings import ApiSettings
 from api.wiring import Parts, build_storage
+
+EXPOSED_HEADERS = (
+    "Location",
+    "ETag",
+    "Retry-After",
+    "Content-Disposition",
+    "Content-Range",
+    "Content-Length",
+    "Accept-Ranges",
+    "X-Request-ID",
+)
 
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def build_app(settings: ApiSettings, store: Store, uploads: Uploads, now: Callable[[], datetime] = _utc_now) -> FastAPI:
+def build_app(
+    settings: ApiSettings,
+    store: Store,
+    uploads: Uploads,
+    now: Callable[[], datetime] = _utc_now,
+    metrics: Metrics | None = None,
+) -> FastAPI:
     """The whole API over two doors; it starts and stops them."""
 
     @asynccontextmanager
@@ -35,33 +54,30 @@ def build_app(settings: ApiSettings, store: Store, uploads: Uploads, now: Callab
     app = FastAPI(
         title="Transcription API", version="1", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
     )
-    metrics = Metrics(lambda: store.age_seconds)
-    app.state.parts = Parts(settings, store, uploads, metrics, build_storage(settings), now)
-    app.include_router(routes.router)
-    app.include_router(probes.router)
+    metrics = metrics or Metrics()
+    metrics.follow(lambda: store.age_seconds, lambda: store.rows.live)
+    app.state.parts = Parts(
+        settings,
+        store,
+        uploads,
+        metrics,
+        build_storage(settings),
+        build_gate(settings, now),
+        build_rates(settings),
+        now,
+    )
+    for part in (routes, openai_routes, probes, docs_page):
+        app.include_router(part.router)
+    app.include_router(routes.receiver)
     install_handlers(app)
     app.add_middleware(Guard)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.origins,
-        allow_methods=["GET", "POST"],
+        allow_methods=["GET", "HEAD", "POST", "DELETE"],
         allow_headers=["*"],
-        expose_headers=["Location", "ETag", "Retry-After"],
+        expose_headers=EXPOSED_HEADERS,
     )
     app.add_middleware(Observe, metrics=metrics, namespace=settings.namespace)
-    _publish_problem(app)
+    publish_openapi(app)
     return app
-
-
-def _publish_problem(app: FastAPI) -> None:
-    """Put the schema that all error answers refer to into openapi.json."""
-    make = app.openapi
-
-    def make_with_problem() -> dict[str, object]:
-        document = make()
-        schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas = document["components"]["schemas"]
-        schemas.update(schema.pop("$defs", {}) | {"Problem": schema})
-        return document
-
-    app.openapi = make_with_problem  # type: ignore[method-assign]  # the way FastAPI documents

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect
 
 from api.errors import Code, ProblemError
 from api.strict_json import (
@@ -30,17 +31,19 @@ T = TypeVar("T")
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:
     """The whole body; a ProblemError when it is too large, too slow or packed."""
-    _check_headers(request, limit_bytes)
+    check_headers(request, limit_bytes)
     body = bytearray()
     try:
         async with asyncio.timeout(READ_SECONDS):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > limit_bytes:
-                    raise _too_large(limit_bytes)
+                    raise too_large(limit_bytes)
     except TimeoutError as error:
         detail = "The body did not arrive in time: send it again."
         raise ProblemError(408, Code.REQUEST_TIMEOUT, detail).and_close() from error
+    except ClientDisconnect as error:
+        raise ProblemError(400, Code.BAD_REQUEST, "The body broke off: send it again.").and_close() from error
     return bytes(body)
 
 
@@ -107,17 +110,19 @@ def _is_json(content_type: str) -> bool:
     return header.get_content_type() == "application/json" and charset in ("utf-8", "utf8", "us-ascii")
 
 
-def _check_headers(request: Request, limit_bytes: int) -> None:
+def check_headers(request: Request, limit_bytes: int) -> None:
+    """A ProblemError when the head of a request announces a body that is too large, packed or ambiguous."""
     announced = request.headers.get("content-length", "0")
     if "transfer-encoding" in request.headers and "content-length" in request.headers:
         detail = "Send either Content-Length or Transfer-Encoding, not both."
         raise ProblemError(400, Code.BAD_REQUEST, detail).and_close()
     if not announced.isdigit() or int(announced[:20]) > limit_bytes:
-        raise _too_large(limit_bytes)
+        raise too_large(limit_bytes)
     if request.headers.get("content-encoding", "identity") != "identity":
         raise ProblemError(415, Code.UNSUPPORTED_BODY, "Send the body without Content-Encoding.")
 
 
-def _too_large(limit_bytes: int) -> ProblemError:
+def too_large(limit_bytes: int) -> ProblemError:
+    """The 413 for a body beyond the limit."""
     detail = f"The body is larger than {limit_bytes} bytes: send a smaller one."
     return ProblemError(413, Code.BODY_TOO_LARGE, detail).and_close()

@@ -1,9 +1,12 @@
 """From a row to the status document that clients read. Pure; called by routes."""
 
-from api.rows import Row
-from api.schemas import FailureDocument, StageWord, StatusDocument, Word
+from api.rows import CallbackRecord, Progress, Result, Row, Rows
+from api.schemas import CallbackDocument, FailureDocument, QueueDocument, StageWord, StatusDocument, Word
 from crds.reasons import REASONS, Reason
-from crds.transcriptionjob import Progress, Stage, State
+from crds.transcriptionjob import FORMATS, CallbackState, Format, Stage, State
+
+PREFIX = "/api/upload-video"
+WAITING_STATES = frozenset({State.PENDING, State.QUEUED, State.SUSPENDED})
 
 WORDS: dict[State, Word] = {State.SUCCEEDED: "completed", State.FAILED: "failed", State.CANCELLED: "cancelled"}
 STAGES: dict[Stage, StageWord] = {
@@ -21,9 +24,10 @@ def word_of(row: Row) -> Word:
     return WORDS.get(row.state, "processing")
 
 
-def render_status(row: Row) -> StatusDocument:
-    """What GET status answers."""
+def render_status(row: Row, rows: Rows) -> StatusDocument:
+    """What GET status answers; its place in line is seen among `rows`."""
     progress = _progress(row)
+    live = None if row.state.is_final else progress
     return StatusDocument(
         job_id=row.name,
         status=word_of(row),
@@ -33,12 +37,18 @@ def render_status(row: Row) -> StatusDocument:
         message=row.message,
         audio_seconds_done=progress and progress.processed_seconds,
         audio_seconds_total=progress and progress.total_seconds,
-        eta_seconds=None if progress is None or row.state.is_final else progress.eta_seconds,
+        eta_seconds=live and live.eta_seconds,
+        realtime_factor=progress and progress.realtime_factor,
         attempt=row.attempt,
+        queue=_queue(row, rows),
         created_at=row.created,
         started_at=row.started,
         completed_at=row.completed,
         error=_error(row),
+        outputs=row.result and _outputs(row.name, row.result),
+        callback=row.callback and _callback(row.callback),
+        model=row.model,
+        metadata=row.metadata,
     )
 
 
@@ -69,3 +79,25 @@ def _error(row: Row) -> FailureDocument | None:
         return FailureDocument(code=row.failure.reason, message=row.failure.message, retryable=row.failure.retryable)
     reason = Reason.CANCELLED if row.state is State.CANCELLED else Reason.WORKER_FAILED
     return FailureDocument(code=reason, message=REASONS[reason].message, retryable=REASONS[reason].retryable)
+
+
+def _queue(row: Row, rows: Rows) -> QueueDocument | None:
+    if row.state not in WAITING_STATES:
+        return None
+    return QueueDocument(reason=row.waiting_reason, message=row.message, position=rows.place_of(row))
+
+
+def _outputs(name: str, result: Result) -> dict[Format, str]:
+    """The JSON is always there."""
+    made = {"json", *result.formats}
+    return {output: f"{PREFIX}/transcripts/{name}.{output}" for output in FORMATS if output in made}
+
+
+def _callback(record: CallbackRecord) -> CallbackDocument:
+    return CallbackDocument(
+        state=record.state,
+        attempts=record.attempts,
+        last_status_code=record.last_status_code,
+        last_attempt_at=record.last_attempt_time,
+        next_attempt_at=record.next_attempt_time if record.state is CallbackState.PENDING else None,
+    )

@@ -3,11 +3,11 @@
 Implemented by store and uploads; tests put fakes in their place.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
-from api.rows import Row
+from api.rows import Row, Rows
 from crds.transcriptionjob import Spec
 
 
@@ -17,6 +17,10 @@ class UnavailableError(Exception):
 
 class AlreadyExistsError(Exception):
     """A transcription of that name is there already."""
+
+
+class ConflictError(Exception):
+    """The transcription has changed since it was read: read it again and decide anew."""
 
 
 class RefusedError(Exception):
@@ -45,8 +49,13 @@ class Store(Protocol):
         """Since the API server last said anything."""
         ...
 
-    def list(self) -> Sequence[Row]:
-        """All of them, newest first, from the cache."""
+    @property
+    def rows(self) -> Rows:
+        """The cache: all of them, as far as the watch has come."""
+        ...
+
+    async def wait_for_change(self, name: str, version: int) -> Row | None:
+        """The row as soon as the cache holds a newer version than this; None as soon as it holds none."""
         ...
 
     async def get(self, name: str) -> Row | None:
@@ -65,6 +74,21 @@ class Store(Protocol):
         """Set spec.cancel; None when there is no such resource."""
         ...
 
+    async def retry(self, row: Row) -> Row | None:
+        """Raise spec.retries of this very version, and put it back into the controller's watch; else ConflictError.
+
+        None when there is no such resource.
+        """
+        ...
+
+    async def redeliver(self, row: Row) -> Row | None:
+        """Raise spec.redeliveries, as retry does."""
+        ...
+
+    async def delete(self, row: Row) -> None:
+        """Delete this very version, with its Job and pods; ConflictError when it has changed. Gone is as good."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
@@ -74,11 +98,23 @@ class StoredObject:
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """An object that is being read; `chunks` must be used up or closed."""
+    """An object, or a range of it, that is being read; `chunks` must be used up or closed.
+
+    `size_bytes` is the length of what is read; `content_range` is S3's header when that is a range.
+    """
 
     etag: str
     size_bytes: int
-    chunks: AsyncIterator[bytes]
+    chunks: AsyncGenerator[bytes]
+    content_range: str | None = None
+
+
+class RangeError(Exception):
+    """The object has no such range."""
+
+    def __init__(self, size_bytes: int) -> None:
+        super().__init__(f"the object has {size_bytes} bytes")
+        self.size_bytes = size_bytes
 
 
 class Uploads(Protocol):
@@ -94,8 +130,16 @@ class Uploads(Protocol):
         """None when there is no such object."""
         ...
 
-    async def open(self, key: str) -> Download | None:
-        """None when there is no such object."""
+    async def open(self, key: str, byte_range: str | None = None) -> Download | None:
+        """None when there is no such object. `byte_range` is one range as HTTP writes it; RangeError outside."""
+        ...
+
+    async def put_file(self, key: str, file: BinaryIO, content_type: str) -> StoredObject:
+        """Store an upload that came through the API; the file is read from its beginning and left open."""
+        ...
+
+    async def delete_all(self, prefix: str) -> None:
+        """Delete every object below a prefix, which ends in a slash."""
         ...
 
     async def put_once(self, key: str, body: bytes, digest: str) -> bool:

@@ -11,9 +11,10 @@ from fastapi.exceptions import HTTPException, RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from api.doors import RefusedError, UnavailableError
+from api.doors import ConflictError, RefusedError, UnavailableError
 
 JOB_NOT_FOUND_MESSAGE = "해당 작업을 찾을 수 없습니다"
+OPENAI_PREFIX = "/v1/"
 RETRY_SECONDS = 2
 
 logger = logging.getLogger(__name__)
@@ -27,6 +28,9 @@ class Code(StrEnum):
     ALREADY_FINAL = "already_final"
     BAD_REQUEST = "bad_request"
     BODY_TOO_LARGE = "body_too_large"
+    CALLBACK_CONFLICT = "callback_conflict"
+    FORBIDDEN = "forbidden"
+    FORMAT_NOT_MADE = "format_not_made"
     INTERNAL_ERROR = "internal_error"
     INVALID_FILENAME = "invalid_filename"
     INVALID_JSON = "invalid_json"
@@ -34,15 +38,25 @@ class Code(StrEnum):
     INVALID_VIDEO_URL = "invalid_video_url"
     JOB_CONFLICT = "job_conflict"
     JOB_NOT_FOUND = "job_not_found"
+    JOB_NOT_ENDED = "job_not_ended"
+    JOB_NOT_FAILED = "job_not_failed"
     METHOD_NOT_ALLOWED = "method_not_allowed"
+    MODEL_NOT_FOUND = "model_not_found"
     NOT_FOUND = "not_found"
+    NO_CALLBACK = "no_callback"
     OBJECT_NOT_FOUND = "object_not_found"
     OBJECT_SIZE = "object_size"
+    RANGE_NOT_SATISFIABLE = "range_not_satisfiable"
+    RATE_LIMITED = "rate_limited"
     REFUSED = "refused"
     REQUEST_TIMEOUT = "request_timeout"
     RESULT_CONFLICT = "result_conflict"
     RESULT_GONE = "result_gone"
     RESULT_NOT_READY = "result_not_ready"
+    TIMED_OUT = "timed_out"
+    TOO_MANY_JOBS = "too_many_jobs"
+    TRANSCRIPTION_FAILED = "transcription_failed"
+    UNAUTHORIZED = "unauthorized"
     UNAVAILABLE = "unavailable"
     UNSUPPORTED_BODY = "unsupported_body"
     VALIDATION_FAILED = "validation_failed"
@@ -58,7 +72,11 @@ class ProblemError(HTTPException):
 
     def and_close(self) -> Self:
         """The same, and the connection ends: what the client still sends is not worth reading."""
-        self.headers = {"Connection": "close"}
+        return self.with_headers(Connection="close")
+
+    def with_headers(self, **headers: str) -> Self:
+        """The same with more headers; an underscore stands for a hyphen."""
+        self.headers = {**(self.headers or {}), **{name.replace("_", "-"): text for name, text in headers.items()}}
         return self
 
 
@@ -73,46 +91,56 @@ def install_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(UnavailableError, _answer_unavailable)
     app.add_exception_handler(RefusedError, _answer_refused)
+    app.add_exception_handler(ConflictError, _answer_conflict)
 
 
-def render_problem(
-    status: int, code: Code, detail: str, members: dict[str, Any] | None = None, headers: Any = None
-) -> JSONResponse:
-    """The answer itself."""
+def render_problem(problem: ProblemError, path: str) -> JSONResponse:
+    """The answer itself; clients of /v1 read OpenAI's envelope."""
+    if path.startswith(OPENAI_PREFIX):
+        return _render_envelope(problem)
     body = {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "code": code,
-        "detail": detail,
-        "message": detail,
-        **(members or {}),
+        "title": HTTPStatus(problem.status_code).phrase,
+        "status": problem.status_code,
+        "code": problem.code,
+        "detail": problem.detail,
+        "message": problem.detail,
+        **problem.members,
     }
-    return JSONResponse(body, status, headers, media_type="application/problem+json")
+    return JSONResponse(body, problem.status_code, problem.headers, media_type="application/problem+json")
 
 
-async def _answer_http(_: Request, error: Exception) -> JSONResponse:
-    if isinstance(error, ProblemError):
-        return render_problem(error.status_code, error.code, str(error.detail), error.members, error.headers)
+def _render_envelope(problem: ProblemError) -> JSONResponse:
+    status = 400 if problem.status_code == 422 else problem.status_code
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    fault = {"message": problem.detail, "type": kind, "param": None, "code": problem.code}
+    return JSONResponse({"error": fault | problem.members}, status, problem.headers)
+
+
+async def _answer_http(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, StarletteHTTPException):
         raise error
+    return render_problem(error if isinstance(error, ProblemError) else _translate(error), request.url.path)
+
+
+def _translate(error: StarletteHTTPException) -> ProblemError:
     codes = {404: Code.NOT_FOUND, 405: Code.METHOD_NOT_ALLOWED}
     details = {404: "There is no such path: see /openapi.json.", 405: "The path does not take this method: see Allow."}
     code = codes.get(error.status_code, Code.BAD_REQUEST)
     detail = details.get(error.status_code, "The request cannot be read: see /openapi.json.")
-    return render_problem(error.status_code, code, detail, None, error.headers)
+    return ProblemError(error.status_code, code, detail).with_headers(**dict(error.headers or {}))
 
 
-async def _answer_invalid(_: Request, error: Exception) -> JSONResponse:
+async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, RequestValidationError):
         raise error
     faults = [_describe(fault) for fault in error.errors()[:10]]
     sentence = "; ".join(
         f"{fault['field']}: {fault['message']}" if fault["field"] else fault["message"] for fault in faults
     )
-    return render_problem(
-        422, Code.VALIDATION_FAILED, f"Correct the request and send it again. {sentence}", {"errors": faults}
-    )
+    detail = f"Correct the request and send it again. {sentence}"
+    problem = ProblemError(422, Code.VALIDATION_FAILED, detail, {"errors": faults})
+    return render_problem(problem, request.url.path)
 
 
 def _describe(fault: dict[str, Any]) -> dict[str, str]:
@@ -123,13 +151,19 @@ def _describe(fault: dict[str, Any]) -> dict[str, str]:
     return {"field": place[0] if named else "", "message": message}
 
 
-async def _answer_unavailable(_: Request, error: Exception) -> JSONResponse:
+async def _answer_unavailable(request: Request, error: Exception) -> JSONResponse:
     logger.warning("dependency unavailable", extra={"error": str(error), "cause": repr(error.__cause__)})
     detail = "A system that this service needs does not answer: send the same request again in a moment."
-    return render_problem(503, Code.UNAVAILABLE, detail, None, {"Retry-After": str(RETRY_SECONDS)})
+    problem = ProblemError(503, Code.UNAVAILABLE, detail).with_headers(Retry_After=str(RETRY_SECONDS))
+    return render_problem(problem, request.url.path)
 
 
-async def _answer_refused(_: Request, error: Exception) -> JSONResponse:
+async def _answer_refused(request: Request, error: Exception) -> JSONResponse:
     logger.warning("transcription refused", extra={"error": str(error)})
     detail = "The cluster does not accept a transcription with these options: change them and send it again."
-    return render_problem(422, Code.REFUSED, detail)
+    return render_problem(ProblemError(422, Code.REFUSED, detail), request.url.path)
+
+
+async def _answer_conflict(request: Request, _: Exception) -> JSONResponse:
+    detail = "The job changes at this moment: look at its status and send the request again if it still fits."
+    return render_problem(ProblemError(409, Code.JOB_CONFLICT, detail), request.url.path)

@@ -4,7 +4,7 @@ import logging
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import Code, render_problem
+from api.errors import Code, ProblemError, render_problem
 
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 * 1024
@@ -27,11 +27,11 @@ class Guard:
         if scope["type"] == "http":
             headers = scope["headers"]
             if len(headers) > MAX_HEADERS or sum(len(k) + len(v) for k, v in headers) > MAX_HEADER_BYTES:
-                answer = render_problem(
-                    431, Code.BAD_REQUEST, "The headers are too large: send fewer and shorter ones."
-                )
+                detail = "The headers are too large: send fewer and shorter ones."
+                answer = render_problem(ProblemError(431, Code.BAD_REQUEST, detail).and_close(), scope["path"])
             elif len(scope["query_string"]) > MAX_QUERY_BYTES:
-                answer = render_problem(414, Code.BAD_REQUEST, "The query is too long: send a shorter one.")
+                detail = "The query is too long: send a shorter one."
+                answer = render_problem(ProblemError(414, Code.BAD_REQUEST, detail), scope["path"])
         await answer(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,4 +49,4 @@ class Guard:
                 raise
             logger.exception("unknown error")
             detail = "The service failed for a reason of its own: see its log."
-            await render_problem(500, Code.INTERNAL_ERROR, detail)(scope, receive, send)
+            await render_problem(ProblemError(500, Code.INTERNAL_ERROR, detail), scope["path"])(scope, receive, send)

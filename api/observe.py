@@ -11,6 +11,7 @@ from crds.transcriptionjob import NAME_PATTERN
 
 QUIET = frozenset({"/health", "/ready", "/metrics"})
 UNMATCHED = "unmatched"
+DOCUMENT = "/openapi.json"
 MAX_PATH_CHARS = 200
 
 logger = logging.getLogger("api.access")
@@ -28,23 +29,32 @@ class Observe:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        status = 500
+        status = 0
         begin = time.perf_counter()
 
         async def send_and_note(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                self._count(scope, status, time.perf_counter() - begin)
             await send(message)
 
+        self._metrics.open()
         try:
             await self._app(scope, receive, send_and_note)
         finally:
-            self._note(scope, status, time.perf_counter() - begin)
+            self._metrics.close()
+            seconds = time.perf_counter() - begin
+            if not status:
+                status = 500
+                self._count(scope, status, seconds)
+            self._log(scope, status, seconds)
 
-    def _note(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", UNMATCHED)
-        self._metrics.count(scope["method"], route, status, seconds)
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        """With the first byte: how long a stream goes on says nothing about how quick we are."""
+        self._metrics.count(scope["method"], _route_of(scope), status, seconds)
+
+    def _log(self, scope: Scope, status: int, seconds: float) -> None:
         facts = {
             "method": scope["method"],
             "path": scope["path"][:MAX_PATH_CHARS],
@@ -54,4 +64,10 @@ class Observe:
         name = scope.get("path_params", {}).get("job_id", "")
         if re.fullmatch(NAME_PATTERN, name):
             facts["transcription"] = f"{self._namespace}/{name}"
-        logger.log(logging.DEBUG if route in QUIET else logging.INFO, "request", extra=facts)
+        logger.log(logging.DEBUG if _route_of(scope) in QUIET else logging.INFO, "request", extra=facts)
+
+
+def _route_of(scope: Scope) -> str:
+    """The template that matched. FastAPI's own route for its document leaves none."""
+    path: str = getattr(scope.get("route"), "path", DOCUMENT if scope["path"] == DOCUMENT else UNMATCHED)
+    return path

@@ -4,24 +4,27 @@ import asyncio
 import hashlib
 import json
 import logging
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from api.bodies import check_json_type, parse_body, read_body, work_on
+from api.auth import KEY_HEADER
+from api.bodies import THREAD_BYTES, check_json_type, parse_body, read_body, work_on
 from api.doors import UnavailableError
-from api.errors import Code, ProblemError, job_not_found
+from api.errors import Code, ProblemError
+from api.lookup import find_any_row
 from api.rows import Row
 from api.schemas import CallbackPayload, Word
+from api.segments import find_fault
+from api.settings import ApiSettings
 from api.wiring import Parts
-from crds.callback import SignatureError, verify
-from crds.transcriptionjob import NAME_PATTERN
+from crds.callback import MAX_SIGNATURES, SIGNATURE_HEADER, SignatureError, TooManySignaturesError, verify
+from crds.worker import build_callback_id
 
 MAX_RESULT_NODES = 1_000_000
 """About ten hours of speech with the time of each word; unfolded less than 200 MiB."""
@@ -33,19 +36,21 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """A callback as it is kept: the unfolded payload is gone."""
+    """A callback as it is kept: the unfolded payload is gone. The id is None where nothing is signed."""
 
     job_id: str
     word: Word
     canonical: bytes
+    message_id: str | None = None
 
 
 async def receive(request: Request, parts: Parts) -> None:
     """Store a callback; the first of a transcription is kept, and nothing else changes."""
+    _check_sender(request, parts.settings)
     check_json_type(request)
-    async with _seat(parts):
+    async with _seat(request, parts):
         callback = await _read_callback(request, parts)
-        row = await _find_ended(callback.job_id, parts)
+        row = await _find_ended(callback, parts)
         digest = hashlib.sha256(callback.canonical).hexdigest()
         is_kept = await parts.uploads.put_once(build_callback_key(row), callback.canonical, digest)
     if not is_kept:
@@ -54,18 +59,14 @@ async def receive(request: Request, parts: Parts) -> None:
     logger.info("callback received", extra={"transcription": row.path, "status": callback.word})
 
 
-async def find_row(job_id: str, parts: Parts, *, is_fresh: bool = False) -> Row:
-    """The row of an id in a path or payload; the journey's 404 when it is unknown, impossible or being deleted."""
-    look = parts.store.read if is_fresh else parts.store.get
-    row = await look(job_id) if re.fullmatch(NAME_PATTERN, job_id) else None
-    if row is None or row.is_deleting:
-        raise job_not_found()
-    return row
+def build_callback_prefix(row: Row) -> str:
+    """Where a job's callbacks are kept; the UID keeps a deleted and re-made id apart."""
+    return f"callbacks/{row.namespace}/{row.name}/{row.uid}/"
 
 
 def build_callback_key(row: Row) -> str:
-    """Where a callback is kept; the UID keeps a deleted and re-made id apart, the attempt a retried one."""
-    return f"callbacks/{row.namespace}/{row.name}/{row.uid}/{row.attempt}.json"
+    """Where the callback of the present attempt is kept."""
+    return f"{build_callback_prefix(row)}{row.attempt}.json"
 
 
 def render_canonical(payload: CallbackPayload) -> bytes:
@@ -76,7 +77,12 @@ def render_canonical(payload: CallbackPayload) -> bytes:
 
 
 @asynccontextmanager
-async def _seat(parts: Parts) -> AsyncIterator[None]:
+async def _seat(request: Request, parts: Parts) -> AsyncIterator[None]:
+    """Few hold a large body at once; a small one needs no seat."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced[:20]) <= THREAD_BYTES:
+        yield
+        return
     try:
         await asyncio.wait_for(parts.receiving.acquire(), SEAT_SECONDS)
     except TimeoutError as error:
@@ -89,30 +95,66 @@ async def _seat(parts: Parts) -> AsyncIterator[None]:
 
 async def _read_callback(request: Request, parts: Parts) -> Callback:
     body = await read_body(request, parts.settings.max_result_bytes)
-    _check_signature(request, body, parts)
+    message_id = _check_signature(request, body, parts)
     async with parts.parsing:
-        return await work_on(body, _parse_callback)
+        callback = await work_on(body, _parse_callback)
+    return replace(callback, message_id=message_id)
 
 
 def _parse_callback(body: bytes) -> Callback:
     payload = _validate(parse_body(body, MAX_RESULT_NODES))
+    fault = find_fault(payload.result or {})
+    if fault is not None:
+        faults = [{"field": "result", "message": fault}]
+        raise ProblemError(422, Code.VALIDATION_FAILED, fault, {"errors": faults})
     return Callback(payload.job_id, payload.word, render_canonical(payload))
 
 
-async def _find_ended(job_id: str, parts: Parts) -> Row:
+async def _find_ended(callback: Callback, parts: Parts) -> Row:
     """The row, past the cache: the worker notes its result just before it posts."""
-    row = await find_row(job_id, parts, is_fresh=True)
+    row = await find_any_row(callback.job_id, parts, is_fresh=True)
+    if callback.message_id is not None:
+        _check_attempt(callback.message_id, row)
     if row.result is None and not row.state.is_final:
         detail = "The job has not ended: nothing is received for it yet."
         raise ProblemError(409, Code.RESULT_NOT_READY, detail)
     return row
 
 
-def _check_signature(request: Request, body: bytes, parts: Parts) -> None:
-    if not parts.settings.secrets:
+def _check_attempt(message_id: str, row: Row) -> None:
+    """What was signed for one job, or for one attempt, is nothing for another."""
+    if message_id == build_callback_id(row.uid, row.attempt):
         return
+    if message_id in (build_callback_id(row.uid, attempt) for attempt in range(row.attempt)):
+        detail = "The job has been tried again since: the result of an earlier attempt is not received any more."
+        raise ProblemError(409, Code.RESULT_CONFLICT, detail)
+    detail = "The signed webhook-id is not the one of this job: send the callback as it was made."
+    raise ProblemError(403, Code.FORBIDDEN, detail)
+
+
+def _check_sender(request: Request, settings: ApiSettings) -> None:
+    """Before the body is read: without a signature it is nobody's callback, and a user's credential is none.
+
+    The connection stays open, so that a sender in the middle of its body gets to see the answer.
+    """
+    if not settings.secrets or SIGNATURE_HEADER in request.headers:
+        return
+    if settings.auth_mode != "none" and {"authorization", KEY_HEADER} & set(request.headers):
+        detail = "Results are received from workers alone: a caller's credential does not do, only a signature."
+        raise ProblemError(403, Code.FORBIDDEN, detail)
+    detail = "The signature is missing: sign the exact body with the installation's secret, by Standard Webhooks."
+    raise ProblemError(401, Code.INVALID_SIGNATURE, detail)
+
+
+def _check_signature(request: Request, body: bytes, parts: Parts) -> str | None:
+    """The signed webhook-id."""
+    if not parts.settings.secrets:
+        return None
     try:
-        verify(parts.settings.secrets, request.headers, body, parts.now())
+        return verify(parts.settings.secrets, request.headers, body, parts.now())
+    except TooManySignaturesError as error:
+        detail = f"Send at most {MAX_SIGNATURES} signatures in webhook-signature."
+        raise ProblemError(400, Code.INVALID_SIGNATURE, detail) from error
     except SignatureError as error:
         detail = "The signature does not fit: sign the exact body with the installation's secret, by Standard Webhooks."
         raise ProblemError(401, Code.INVALID_SIGNATURE, detail) from error

@@ -1,18 +1,21 @@
-"""The journey under /api/upload-video. Thin: each handler parses, hands over and answers. Wired by app."""
+"""The paths under /api/upload-video. Thin: each handler parses, hands over and answers. Wired by app."""
 
 import secrets
-import uuid
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.responses import JSONResponse
 
+from api.acts import act, cancel, delete, delete_with_outputs, redeliver, retry
+from api.admit import AdmittedRoute, Called
 from api.bodies import StrictRoute
-from api.documents import render_status, word_of
+from api.documents import PREFIX, render_status, word_of
 from api.doors import UnavailableError
-from api.errors import Code, ProblemError
+from api.errors import Code, ProblemError, job_not_found
 from api.filenames import FilenameError, build_upload_key
-from api.receive import find_row, receive
+from api.listing import ListQuery, list_page
+from api.lookup import find_row
+from api.receive import receive
 from api.rows import Row
 from api.schemas import (
     Accepted,
@@ -27,109 +30,175 @@ from api.schemas import (
     problems,
 )
 from api.sources import build_video_url
-from api.submit import submit
-from api.wiring import Wired
+from api.submit import build_job_id, submit
+from api.transcripts import answer_result, answer_transcript
+from api.watching import MAX_WAIT_SECONDS, answer_events, wait_for_news
+from api.wiring import Parts, Wired
+from crds.transcriptionjob import Format
 
-PREFIX = "/api/upload-video"
-USER = "anonymous"
 ACCEPTED_MESSAGE = "비디오 처리가 시작되었습니다"
+IDEMPOTENCY_KEY = r"^[!-~]([ -~]{0,253}[!-~])?$"
 RECEIVER_BODY: dict[str, Any] = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": CallbackPayload.model_json_schema()}}}
 }
+SUBMIT_PROBLEMS = problems(400, 401, 403, 404, 409, 413, 415, 422, 429, 503)
 
-router = APIRouter(prefix=PREFIX, route_class=StrictRoute)
+router = APIRouter(prefix=PREFIX, route_class=AdmittedRoute)
+receiver = APIRouter(prefix=PREFIX, route_class=StrictRoute)
 
 
-async def known_row(job_id: str, parts: Wired) -> Row:
+async def known_row(job_id: str, parts: Wired, caller: Called) -> Row:
     """The transcription that a path names."""
-    return await find_row(job_id, parts)
+    return await find_row(job_id, parts, caller)
 
 
 Known = Annotated[Row, Depends(known_row)]
+Wait = Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS, description="Seconds to wait for a change.")]
 
 
-@router.post("/generate-url", operation_id="generateUrl", responses=problems(400, 413, 415, 422, 503))
-async def generate_url(asked: GenerateUrlRequest, parts: Wired) -> UploadTicket:
+@router.post("/generate-url", operation_id="generateUrl", responses=problems(400, 401, 403, 413, 415, 422, 429, 503))
+async def generate_url(asked: GenerateUrlRequest, parts: Wired, caller: Called) -> UploadTicket:
     """A URL to PUT one video or audio file to, with the same Content-Type."""
     try:
-        key = build_upload_key(USER, asked.filename, parts.now(), secrets.token_hex(4))
+        key = build_upload_key(caller.tenant, asked.filename, parts.now(), secrets.token_hex(4))
     except FilenameError as error:
         raise ProblemError(422, Code.INVALID_FILENAME, str(error)) from error
     url = await parts.uploads.presign_put(key, asked.media_type)
     return UploadTicket(upload_url=url, video_url=build_video_url(key, parts.storage), url=url, fileKey=key)
 
 
-@router.post(
-    "/request-process", status_code=202, operation_id="requestProcess", responses=problems(400, 404, 413, 415, 422, 503)
-)
-async def request_process(asked: RequestProcessRequest, parts: Wired, response: Response) -> Accepted:
-    """Start a transcription under an id that the server picks."""
-    row = await submit(str(uuid.uuid4()), asked, parts, is_new=True)
+@router.post("/request-process", status_code=202, operation_id="requestProcess", responses=SUBMIT_PROBLEMS)
+async def request_process(
+    asked: RequestProcessRequest,
+    parts: Wired,
+    caller: Called,
+    response: Response,
+    idempotency_key: Annotated[str | None, Header(pattern=IDEMPOTENCY_KEY)] = None,
+) -> Accepted:
+    """Start a transcription under an id that the server picks; the same Idempotency-Key means the same one."""
+    job_id = build_job_id(idempotency_key, caller)
+    row = await submit(job_id, asked, parts, caller, is_new=idempotency_key is None)
     return _accept(row, response)
 
 
-@router.post(
-    "/process-video",
-    status_code=202,
-    operation_id="processVideo",
-    responses=problems(400, 404, 409, 413, 415, 422, 503),
-)
-async def process_video(asked: ProcessVideoRequest, parts: Wired, response: Response) -> Accepted:
+@router.post("/process-video", status_code=202, operation_id="processVideo", responses=SUBMIT_PROBLEMS)
+async def process_video(asked: ProcessVideoRequest, parts: Wired, caller: Called, response: Response) -> Accepted:
     """Start a transcription under the client's id; the same again answers the same."""
-    row = await submit(asked.job_id, asked, parts, is_new=False)
-    return _accept(row, response)
+    return _accept(await submit(asked.job_id, asked, parts, caller), response)
 
 
 @router.get(
-    "/status/{job_id}", operation_id="getStatus", response_model_exclude_none=True, responses=problems(404, 503)
+    "/status/{job_id}",
+    operation_id="getStatus",
+    response_model=StatusDocument,
+    response_model_exclude_none=True,
+    responses=problems(401, 403, 404, 422, 429, 503),
 )
-async def get_status(row: Known) -> StatusDocument:
-    """How far a transcription is."""
-    return render_status(row)
+async def get_status(row: Known, parts: Wired, wait: Wait = 0) -> Response:
+    """How far a transcription is; with `wait`, as soon as that has changed."""
+    seen = await wait_for_news(row, wait, parts) if wait else row
+    if seen is None:
+        raise job_not_found()
+    return _show(seen, parts)
 
 
-@router.get("/jobs", operation_id="listJobs", response_model=JobList, responses=problems(503))
-async def list_jobs(parts: Wired) -> JSONResponse:
-    """All transcriptions, newest first."""
+@router.get(
+    "/jobs/{job_id}/events",
+    operation_id="watchJob",
+    response_class=Response,
+    responses=problems(401, 403, 404, 429, 503),
+)
+async def watch_job(row: Known, parts: Wired, last_event_id: Annotated[str | None, Header()] = None) -> Response:
+    """Server-sent events: the status document now and after each change, until the job has ended."""
+    return answer_events(row, last_event_id, parts)
+
+
+@router.get("/jobs", operation_id="listJobs", response_model=JobList, responses=problems(401, 403, 422, 429, 503))
+async def list_jobs(query: Annotated[ListQuery, Query()], parts: Wired, caller: Called) -> Response:
+    """Transcriptions, newest first, a page at a time."""
     if not parts.store.is_synced:
         raise UnavailableError("the transcriptions have not been listed yet")
-    rows = (row for row in parts.store.list() if not row.is_deleting)
-    jobs = [render_status(row).model_dump(mode="json", exclude_none=True) for row in rows]
-    return JSONResponse({"jobs": jobs, "next_token": None})
+    rows, token = list_page(query, parts.store.rows, caller)
+    jobs = [render_status(row, parts.store.rows).model_dump(mode="json", exclude_none=True) for row in rows]
+    return JSONResponse({"jobs": jobs, "next_token": token})
 
 
 @router.post(
     "/jobs/{job_id}/cancel",
     status_code=202,
     operation_id="cancelJob",
-    response_model_exclude_none=True,
-    responses=problems(404, 409, 503),
+    response_model=StatusDocument,
+    responses=problems(401, 403, 404, 409, 429, 503),
 )
-async def cancel_job(row: Known, parts: Wired) -> StatusDocument:
+async def cancel_job(job_id: str, parts: Wired, caller: Called) -> Response:
     """Stop a transcription; asking again is harmless until it has ended."""
-    if row.state.is_final:
-        raise _conflict(row, Code.ALREADY_FINAL, "The job has ended already: there is nothing to cancel.")
-    cancelled = row if row.cancel else await parts.store.cancel(row.name)
-    return render_status(cancelled or await find_row(row.name, parts))
-
-
-@router.get("/result/{job_id}", operation_id="getResult", responses=problems(404, 409, 410, 503))
-async def get_result(row: Known, parts: Wired) -> Response:
-    """Whisper's own JSON, streamed from S3."""
-    if row.result is None:
-        raise _conflict(row, Code.RESULT_NOT_READY, "There is no transcript: see the job's status.")
-    found = await parts.uploads.open(row.result.key)
-    if found is None:
-        raise ProblemError(410, Code.RESULT_GONE, "The transcript has been deleted: send a new request for the video.")
-    headers = {"Content-Length": str(found.size_bytes), "ETag": found.etag}
-    return StreamingResponse(found.chunks, headers=headers, media_type="application/json")
+    return _show(await act(job_id, parts, caller, cancel), parts, 202)
 
 
 @router.post(
+    "/jobs/{job_id}/retry",
+    status_code=202,
+    operation_id="retryJob",
+    response_model=StatusDocument,
+    responses=problems(401, 403, 404, 409, 429, 503),
+)
+async def retry_job(job_id: str, parts: Wired, caller: Called) -> Response:
+    """Transcribe a failed one again."""
+    return _show(await act(job_id, parts, caller, retry), parts, 202)
+
+
+@router.post(
+    "/jobs/{job_id}/callback/redeliver",
+    status_code=202,
+    operation_id="redeliverCallback",
+    response_model=StatusDocument,
+    responses=problems(401, 403, 404, 409, 429, 503),
+)
+async def redeliver_callback(job_id: str, parts: Wired, caller: Called) -> Response:
+    """Send the callback of one that has ended again."""
+    return _show(await act(job_id, parts, caller, redeliver), parts, 202)
+
+
+@router.delete(
+    "/jobs/{job_id}",
+    status_code=204,
+    operation_id="deleteJob",
+    responses=problems(401, 403, 404, 409, 422, 429, 503),
+)
+async def delete_job(job_id: str, parts: Wired, caller: Called, outputs: bool = False) -> None:
+    """Forget one that has ended; with `outputs`, its transcripts and received callbacks too."""
+    await act(job_id, parts, caller, delete_with_outputs if outputs else delete)
+
+
+@router.head("/result/{job_id}", include_in_schema=False)
+@router.get(
+    "/result/{job_id}",
+    operation_id="getResult",
+    response_class=Response,
+    responses=problems(401, 403, 404, 409, 410, 416, 429, 503),
+)
+async def get_result(row: Known, request: Request, parts: Wired) -> Response:
+    """Whisper's own JSON, streamed from S3."""
+    return await answer_result(row, request, parts)
+
+
+@router.head("/transcripts/{job_id}.{output}", include_in_schema=False)
+@router.get(
+    "/transcripts/{job_id}.{output}",
+    operation_id="getTranscript",
+    response_class=Response,
+    responses=problems(401, 403, 404, 409, 410, 416, 422, 429, 503),
+)
+async def get_transcript(row: Known, output: Format, request: Request, parts: Wired) -> Response:
+    """One format of the transcript as a file, streamed from S3."""
+    return await answer_transcript(row, output, request, parts)
+
+
+@receiver.post(
     "/result",
     operation_id="receiveResult",
     openapi_extra=RECEIVER_BODY,
-    responses=problems(400, 401, 404, 409, 413, 415, 422, 503),
+    responses=problems(400, 401, 403, 404, 408, 409, 413, 415, 422, 503),
 )
 async def receive_result(request: Request, parts: Wired) -> Received:
     """Take the worker's callback."""
@@ -143,6 +212,6 @@ def _accept(row: Row, response: Response) -> Accepted:
     return Accepted(job_id=row.name, status=word_of(row), message=ACCEPTED_MESSAGE, status_url=status_url)
 
 
-def _conflict(row: Row, code: Code, detail: str) -> ProblemError:
-    job = render_status(row).model_dump(mode="json", exclude_none=True)
-    return ProblemError(409, code, detail, {"job": job})
+def _show(row: Row, parts: Parts, status_code: int = 200) -> JSONResponse:
+    document = render_status(row, parts.store.rows)
+    return JSONResponse(document.model_dump(mode="json", exclude_none=True), status_code)

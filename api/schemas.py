@@ -6,12 +6,14 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from crds.transcriptionjob import FORMATS, NAME_PATTERN, Format, State, Task
+from api import published
+from api.settings import Priority
+from crds.transcriptionjob import FORMATS, NAME_PATTERN, CallbackState, Format, State, Task
 
 TURBO_MODELS = frozenset({"turbo", "large-v3-turbo"})
 MEDIA_TYPE = (
-    r"^(?i:video|audio)/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
-    r"( ?; ?[A-Za-z0-9-]+=(\"[A-Za-z0-9 ,._+-]*\"|[A-Za-z0-9,._+-]+))*$"
+    r"^([Vv][Ii][Dd][Ee][Oo]|[Aa][Uu][Dd][Ii][Oo])/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
+    r'( ?; ?[A-Za-z0-9-]+=("[A-Za-z0-9 ,._+-]*"|[A-Za-z0-9,._+-]+))*$'
 )
 
 Word = Literal["processing", "completed", "failed", "cancelled"]
@@ -43,14 +45,26 @@ def _empty_as_absent(value: object) -> object:
     return None if value == "" else value
 
 
-Text = Annotated[str, AfterValidator(_check_text)]
+Text = Annotated[str, Field(json_schema_extra={"pattern": published.TEXT}), AfterValidator(_check_text)]
 JobId = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$", examples=["8e3c1f0a-52c4-4b3e-9a57-0d6f2b9c7e11"])]
-CallbackUrl = Annotated[str, Field(max_length=1024), AfterValidator(_check_callback_url)]
+CallbackUrl = Annotated[
+    str,
+    Field(max_length=1024, json_schema_extra={"pattern": published.CALLBACK_URL}),
+    AfterValidator(_check_callback_url),
+]
 MediaType = Annotated[
-    Annotated[str, Field(max_length=255, pattern=MEDIA_TYPE)] | None, BeforeValidator(_empty_as_absent)
+    Annotated[
+        str,
+        Field(max_length=255, pattern=MEDIA_TYPE, json_schema_extra={"pattern": published.or_empty(MEDIA_TYPE)}),
+    ]
+    | None,
+    BeforeValidator(_empty_as_absent),
 ]
 MetadataKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 MetadataValue = Annotated[Text, Field(max_length=128)]
+Metadata = Annotated[
+    dict[MetadataKey, MetadataValue], Field(max_length=10, json_schema_extra={"additionalProperties": False})
+]
 
 
 class Asked(BaseModel):
@@ -62,7 +76,14 @@ class Asked(BaseModel):
 class GenerateUrlRequest(Asked):
     """Both dialects: `content_type` or `filetype`."""
 
-    filename: str = Field(min_length=1, examples=["example.mp4"])
+    model_config = ConfigDict(json_schema_extra={"oneOf": published.DIALECTS})
+
+    filename: str = Field(
+        min_length=1,
+        examples=["example.mp4"],
+        description="At most 1024 bytes.",
+        json_schema_extra={"pattern": published.FILENAME, "maxLength": 1024},
+    )
     content_type: MediaType = Field(None, examples=["video/mp4"])
     filetype: MediaType = None
 
@@ -80,6 +101,8 @@ class GenerateUrlRequest(Asked):
 class Options(Asked):
     """How to transcribe; all optional."""
 
+    model_config = ConfigDict(json_schema_extra={"not": published.build_translation_by(TURBO_MODELS)})
+
     model: str | None = Field(None, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", examples=["large-v3"])
     language: str | None = Field(None, pattern=r"^(auto|[a-z]{2,3})$", examples=["ko"])
     task: Task = "transcribe"
@@ -87,7 +110,8 @@ class Options(Asked):
     formats: list[Format] = Field(list(FORMATS), min_length=1, max_length=len(FORMATS))
     initial_prompt: Text | None = Field(None, max_length=896)
     callback_url: CallbackUrl | None = None
-    metadata: dict[MetadataKey, MetadataValue] | None = Field(None, max_length=10)
+    metadata: Metadata | None = None
+    priority: Priority = "normal"
 
     @model_validator(mode="after")
     def _model_can(self) -> Self:
@@ -97,7 +121,12 @@ class Options(Asked):
 
 
 class RequestProcessRequest(Options):
-    video_url: str = Field(min_length=1, max_length=8192, examples=["https://bucket.s3.amazonaws.com/videos/a.mp4"])
+    video_url: str = Field(
+        min_length=1,
+        max_length=8192,
+        examples=["https://bucket.s3.amazonaws.com/videos/a.mp4"],
+        json_schema_extra={"pattern": published.VIDEO_URL},
+    )
 
 
 class ProcessVideoRequest(RequestProcessRequest):
@@ -106,6 +135,8 @@ class ProcessVideoRequest(RequestProcessRequest):
 
 class CallbackPayload(Asked):
     """What the worker posts when a transcription has ended."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": published.ENDINGS})
 
     job_id: str
     status: Word | None = None
@@ -150,8 +181,30 @@ class FailureDocument(BaseModel):
     retryable: bool
 
 
+class QueueDocument(BaseModel):
+    """Why a job waits; `position` is its place in line, from 1."""
+
+    reason: str | None = None
+    message: str | None = None
+    position: int | None = None
+
+
+class CallbackDocument(BaseModel):
+    """The delivery record of the callback."""
+
+    state: CallbackState
+    attempts: int
+    last_status_code: int | None = None
+    last_attempt_at: AwareDatetime | None = None
+    next_attempt_at: AwareDatetime | None = None
+
+
 class StatusDocument(BaseModel):
-    """One transcription. Fields that are not known are left out."""
+    """One transcription. Fields that are not known are left out.
+
+    `status` has four words for ever; `state` and `stage` say it finer. Seconds of audio, but for `eta_seconds`;
+    `realtime_factor` is seconds of audio done in one second. `outputs` has the path of each transcript.
+    """
 
     job_id: str
     status: Word
@@ -162,11 +215,17 @@ class StatusDocument(BaseModel):
     audio_seconds_done: float | None = None
     audio_seconds_total: float | None = None
     eta_seconds: float | None = None
+    realtime_factor: float | None = None
     attempt: int
+    queue: QueueDocument | None = None
     created_at: AwareDatetime
     started_at: AwareDatetime | None = None
     completed_at: AwareDatetime | None = None
     error: FailureDocument | None = None
+    outputs: dict[Format, str] | None = None
+    callback: CallbackDocument | None = None
+    model: str | None = None
+    metadata: dict[str, str] | None = None
 
 
 class JobList(BaseModel):

@@ -1,34 +1,29 @@
-"""The only Kubernetes door: a list+watch cache of rows, and the few writes. Built by __main__, used by routes.
+"""The TranscriptionJobs as the API keeps them: a list+watch cache of rows, and the few writes.
 
-Raw JSON through the client's own request function: its typed models cost about 20 times json.loads,
-and its SharedInformer fails for custom resources.
+Implements doors.Store over apiserver; built by __main__, used by routes.
 """
 
 import asyncio
 import contextlib
-import json
 import logging
-import os
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-import aiohttp
-from kubernetes.aio import config
-from kubernetes.aio.client import ApiClient, Configuration
 from pydantic import ValidationError
 
-from api.doors import AlreadyExistsError, RefusedError, UnavailableError
+from api.apiserver import CALL_SECONDS, ApiServer, Call, GoneError, Observer, connect, ignore
+from api.doors import AlreadyExistsError, ConflictError, RefusedError, UnavailableError
 from api.rows import Row, Rows, parse_row
-from crds.transcriptionjob import API_VERSION, PLURAL, Spec, build_transcription
+from api.waiters import Waiters
+from crds.transcriptionjob import API_VERSION, PLURAL, SETTLED_LABEL, Spec, build_transcription
 
-CALL_SECONDS = 2.0
 CREATE_SECONDS = 5.0
 PAUSE_SECONDS = 0.2
 LIST_SECONDS = 30.0
-PAGE_SIZE = 500
-WATCH_SECONDS = 55
-"""The server ends an idle watch after this; the client gives up 10 s later."""
+PAGE_SIZE = 100
+CHUNK_SIZE = 50
+"""So many rows are parsed before requests get their turn: a few milliseconds."""
 
 MAX_PAUSE_SECONDS = 5.0
 RELIST_AFTER = 5
@@ -37,40 +32,26 @@ RELIST_AFTER = 5
 logger = logging.getLogger(__name__)
 
 
-class GoneError(Exception):
-    """The watch's resource version is too old: list again."""
-
-
-async def connect() -> ApiClient:
-    """A client by KUBECONFIG where that is set, by the pod's service account otherwise."""
-    configuration = Configuration()
-    path = os.environ.get("KUBECONFIG")
-    if path:
-        await config.load_kube_config(path, client_configuration=configuration, persist_config=False)
-    else:
-        config.load_incluster_config(configuration)
-    return ApiClient(configuration)
-
-
 class KubernetesStore:
     """Implements doors.Store."""
 
     def __init__(
         self,
         namespace: str,
-        connect: Callable[[], Awaitable[ApiClient]] = connect,
+        connect: Callable[[], Awaitable[Any]] = connect,
         call_seconds: float = CALL_SECONDS,
         pause_seconds: float = PAUSE_SECONDS,
+        observe: Observer = ignore,
     ) -> None:
+        self._server = ApiServer(connect, observe)
         self._call_seconds = call_seconds
         self._create_seconds = call_seconds * CREATE_SECONDS / CALL_SECONDS
         self._pause_seconds = pause_seconds
         self._namespace = namespace
         self._path = f"/apis/{API_VERSION}/namespaces/{namespace}/{PLURAL}"
-        self._connect = connect
-        self._client: ApiClient | None = None
         self._task: asyncio.Task[None] | None = None
         self._rows = Rows()
+        self._waiters = Waiters()
         self._synced = asyncio.Event()
         self._heard = 0.0
 
@@ -86,39 +67,93 @@ class KubernetesStore:
     def age_seconds(self) -> float:
         return asyncio.get_running_loop().time() - self._heard
 
+    @property
+    def rows(self) -> Rows:
+        return self._rows
+
     async def start(self) -> None:
-        self._client = await self._connect()
+        await self._server.start()
         self._heard = asyncio.get_running_loop().time()
         self._task = asyncio.create_task(self._follow(), name="watch")
 
     async def stop(self) -> None:
+        self.release()
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-        if self._client is not None:
-            await self._client.close()
+        await self._server.stop()
 
-    def list(self) -> list[Row]:
-        return self._rows.newest_first()
+    def release(self) -> None:
+        """Let all who wait for a change go with an UnavailableError, and nobody wait any more."""
+        self._waiters.close()
+
+    async def wait_for_change(self, name: str, version: int) -> Row | None:
+        while not self._waiters.is_closed:
+            row = self._rows.get(name)
+            if row is None or row.version > version:
+                return row
+            known = self._rows.version
+            await self._waiters.wait(name)
+            if self._rows.version < known:  # versions have started anew
+                return self._rows.get(name)
+        raise UnavailableError("this replica stops")
 
     async def get(self, name: str) -> Row | None:
         return self._rows.get(name) or await self.read(name)
 
     async def read(self, name: str) -> Row | None:
-        status, answer = await self._call("GET", f"{self._path}/{name}")
+        status, answer = await self._server.call(self._call("get", "GET", name))
         return None if status == 404 else self._take(status, answer)
 
     async def create(self, name: str, spec: Spec, annotations: Mapping[str, str]) -> Row:
         body = build_transcription(name, self._namespace, spec, annotations)
-        status, answer = await self._call("POST", self._path, body, seconds=self._create_seconds)
+        call = Call("create", "POST", self._path, body, seconds=self._create_seconds)
+        status, answer = await self._server.call(call)
         if status == 409 and answer.get("reason") == "AlreadyExists":
             raise AlreadyExistsError
         return self._take(status, answer)
 
     async def cancel(self, name: str) -> Row | None:
-        status, answer = await self._call("PATCH", f"{self._path}/{name}", {"spec": {"cancel": True}})
+        return await self._patch(name, {"spec": {"cancel": True}})
+
+    async def retry(self, row: Row) -> Row | None:
+        return await self._ask_again(row, {"retries": row.retries + 1})
+
+    async def redeliver(self, row: Row) -> Row | None:
+        return await self._ask_again(row, {"redeliveries": row.redeliveries + 1})
+
+    async def delete(self, row: Row) -> None:
+        body = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": row.uid, "resourceVersion": str(row.version)},
+            "propagationPolicy": "Background",
+        }
+        status, answer = await self._server.call(self._call("delete", "DELETE", row.name, body))
+        if status == 409:
+            raise ConflictError
+        if status == 200 and "deletionTimestamp" in answer.get("metadata", {}):
+            self._take(status, answer)
+        elif status in (200, 202, 404):
+            self._rows.delete(row)
+            self._waiters.wake(row.name)
+        else:
+            self._take(status, answer)
+
+    async def _ask_again(self, row: Row, spec: Mapping[str, int]) -> Row | None:
+        """Without the label, the controller sees a settled one again."""
+        meta = {"resourceVersion": str(row.version), "labels": {SETTLED_LABEL: None}}
+        return await self._patch(row.name, {"metadata": meta, "spec": spec})
+
+    async def _patch(self, name: str, body: Mapping[str, Any]) -> Row | None:
+        status, answer = await self._server.call(self._call("patch", "PATCH", name, body))
+        if status == 409:
+            raise ConflictError
         return None if status == 404 else self._take(status, answer)
+
+    def _call(self, operation: str, method: str, name: str, body: Any = None) -> Call:
+        return Call(operation, method, f"{self._path}/{name}", body, seconds=self._call_seconds)
 
     def _take(self, status: int, answer: dict[str, Any]) -> Row:
         if status in (400, 422):
@@ -130,42 +165,8 @@ class KubernetesStore:
         except ValidationError as error:
             raise UnavailableError("the transcription cannot be read by this version") from error
         self._rows.put(row)
+        self._waiters.wake(row.name)
         return row
-
-    async def _call(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        query: Mapping[str, str] | None = None,
-        seconds: float | None = None,
-    ) -> tuple[int, dict[str, Any]]:
-        seconds = seconds or self._call_seconds
-        try:
-            async with asyncio.timeout(seconds):
-                response = await self._send(method, path, body, query or {}, aiohttp.ClientTimeout(total=seconds))
-                async with response:
-                    return response.status, json.loads(await response.read() or b"{}")
-        except (aiohttp.ClientError, TimeoutError, OSError, json.JSONDecodeError) as error:
-            raise UnavailableError("the API server cannot be reached") from error
-
-    async def _send(
-        self, method: str, path: str, body: Any, query: Mapping[str, str], patience: aiohttp.ClientTimeout
-    ) -> aiohttp.ClientResponse:
-        if self._client is None:
-            raise UnavailableError("the store is not started")
-        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
-        response: aiohttp.ClientResponse = await self._client.call_api(
-            path,
-            method,
-            query_params=list(query.items()),
-            header_params={"Accept": "application/json", "Content-Type": kind},
-            body=body,
-            auth_settings=["BearerToken"],
-            _preload_content=False,
-            _request_timeout=patience,
-        )
-        return response
 
     async def _follow(self) -> None:
         """List, then watch; again from where it ended, or from the start when that is too old."""
@@ -180,10 +181,10 @@ class KubernetesStore:
                 failures = 0
             except GoneError:
                 listed = False
-            except (UnavailableError, aiohttp.ClientError, OSError, ValueError) as error:
+            except (UnavailableError, ValueError) as error:
                 failures += 1
                 listed = listed and failures % RELIST_AFTER != 0
-                logger.warning("watch lost", extra={"error": repr(error), "failures": failures})
+                logger.warning("watch lost", extra={"error": repr(error.__cause__ or error), "failures": failures})
             await asyncio.sleep(self._pause(failures))
 
     def _pause(self, failures: int) -> float:
@@ -194,49 +195,50 @@ class KubernetesStore:
         rows: list[Row] = []
         query = {"limit": str(PAGE_SIZE)}
         while True:
-            status, page = await self._call("GET", self._path, query=query, seconds=LIST_SECONDS)
-            if status == 410:
-                raise GoneError
-            if status != 200:
-                raise UnavailableError(f"the API server answered {status}: {page.get('message', '')}")
-            rows += [row for item in page["items"] if (row := _readable(item)) is not None]
+            page = await self._list_page(query)
+            rows += await _parse_rows(page["items"])
             query["continue"] = page["metadata"].get("continue", "")
             if not query["continue"]:
                 break
         self._rows = self._rows.replaced_by(rows, int(page["metadata"]["resourceVersion"]))
         self._heard = asyncio.get_running_loop().time()
         self._synced.set()
+        self._waiters.wake_all()
         logger.info("listed", extra={"transcriptions": len(rows)})
 
-    async def _watch(self) -> None:
-        query = {
-            "watch": "true",
-            "allowWatchBookmarks": "true",
-            "resourceVersion": str(self._rows.version),
-            "timeoutSeconds": str(WATCH_SECONDS),
-        }
-        patience = aiohttp.ClientTimeout(total=None, sock_connect=CALL_SECONDS, sock_read=WATCH_SECONDS + 10)
-        async with await self._send("GET", self._path, None, query, patience) as response:
-            if response.status == 410:
-                raise GoneError
-            if response.status != 200:
-                raise UnavailableError(f"the API server answered {response.status} to a watch")
-            self._heard = asyncio.get_running_loop().time()
-            async for line in response.content:
-                self._see(json.loads(line))
+    async def _list_page(self, query: Mapping[str, str]) -> dict[str, Any]:
+        status, page = await self._server.call(Call("list", "GET", self._path, query=query, seconds=LIST_SECONDS))
+        if status == 410:
+            raise GoneError
+        if status != 200:
+            raise UnavailableError(f"the API server answered {status}: {page.get('message', '')}")
+        return page
 
-    def _see(self, event: Mapping[str, Any]) -> None:
-        kind, seen = event["type"], event["object"]
-        if kind == "ERROR":
-            raise GoneError if seen.get("code") == 410 else UnavailableError(str(seen.get("message")))
-        self._heard = asyncio.get_running_loop().time()
+    async def _watch(self) -> None:
+        async with contextlib.aclosing(self._server.watch(self._path, self._rows.version)) as events:
+            async for event in events:
+                self._heard = asyncio.get_running_loop().time()
+                if event:
+                    self._see(event["type"], event["object"])
+
+    def _see(self, kind: str, seen: Mapping[str, Any]) -> None:
         meta = seen["metadata"]
         if kind == "BOOKMARK":
             self._rows.advance(int(meta["resourceVersion"]))
-        elif kind == "DELETED" or (row := _readable(seen)) is None:
+            return
+        if kind == "DELETED" or (row := _readable(seen)) is None:
             self._rows.forget(meta["name"], int(meta["resourceVersion"]))
         else:
             self._rows.see(row)
+        self._waiters.wake(meta["name"])
+
+
+async def _parse_rows(items: list[dict[str, Any]]) -> list[Row]:
+    rows: list[Row] = []
+    for start in range(0, len(items), CHUNK_SIZE):
+        rows += [row for item in items[start : start + CHUNK_SIZE] if (row := _readable(item)) is not None]
+        await asyncio.sleep(0)
+    return rows
 
 
 def _readable(manifest: Mapping[str, Any]) -> Row | None:

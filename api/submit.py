@@ -3,9 +3,13 @@
 import hashlib
 import json
 import logging
+import uuid
 
+from api.auth import Caller
+from api.destinations import check_destination
 from api.doors import AlreadyExistsError, StoredObject, UnavailableError
 from api.errors import Code, ProblemError
+from api.filenames import UPLOADS_PREFIX
 from api.rows import Row
 from api.schemas import RequestProcessRequest
 from api.settings import ApiSettings
@@ -13,25 +17,35 @@ from api.sources import ForeignVideoError, VideoUrlError, parse_video_url
 from api.wiring import Parts
 from crds.transcriptionjob import FORMATS, REQUEST_ANNOTATION, Callback, Resources, Source, Spec
 
+FULL_RETRY_SECONDS = 30
+JOB_IDS = uuid.UUID("5c2f1e7a-9d0b-4c57-8f43-6f0f4b1f5a7e")
+"""The namespace of ids that are made of Idempotency-Keys."""
+
 logger = logging.getLogger(__name__)
 
 
-async def submit(job_id: str, asked: RequestProcessRequest, parts: Parts, *, is_new: bool) -> Row:
+async def submit(
+    job_id: str, asked: RequestProcessRequest, parts: Parts, caller: Caller, *, is_new: bool = False
+) -> Row:
     """The transcription of that id: made now, or found when the same was asked before.
 
     A known id comes first, so that asking again works when the upload is gone. `is_new` ids need no such look.
     """
-    key = _find_key(asked, parts)
+    key = _find_key(asked, parts, caller)
     digest = build_digest(asked, key)
     known = None if is_new else await parts.store.read(job_id)
     if known is not None:
-        return _same(known, digest)
+        return _same(known, digest, caller)
+    if asked.callback_url:
+        check_destination(asked.callback_url, parts.settings)
+    check_room(parts)
     stored = await _look_at_upload(key, parts)
-    spec = build_spec(asked, Source(bucket=parts.settings.s3_bucket, key=key, etag=stored.etag), parts.settings)
+    source = Source(bucket=parts.settings.s3_bucket, key=key, etag=stored.etag)
+    spec = build_spec(asked, source, caller.tenant, parts.settings)
     try:
         row = await _create(job_id, spec, digest, parts)
     except AlreadyExistsError:
-        return _same(await parts.store.read(job_id), digest)
+        return _same(await parts.store.read(job_id), digest, caller)
     logger.info("submitted", extra={"transcription": row.path, "key": key, "size_bytes": stored.size_bytes})
     return row
 
@@ -44,7 +58,12 @@ def build_digest(asked: RequestProcessRequest, key: str) -> str:
     return hashlib.sha256(json.dumps([key, wish], sort_keys=True).encode()).hexdigest()
 
 
-def build_spec(asked: RequestProcessRequest, source: Source, settings: ApiSettings) -> Spec:
+def build_job_id(idempotency_key: str | None, caller: Caller) -> str:
+    """An id of the server's choice: the same for the same key of the same caller, on every replica."""
+    return str(uuid.uuid5(JOB_IDS, f"{caller.tenant}\n{idempotency_key}") if idempotency_key else uuid.uuid4())
+
+
+def build_spec(asked: RequestProcessRequest, source: Source, tenant: str, settings: ApiSettings) -> Spec:
     """What is asked, as the resource says it."""
     return Spec(
         source=source,
@@ -56,24 +75,42 @@ def build_spec(asked: RequestProcessRequest, source: Source, settings: ApiSettin
         formats=tuple(f for f in FORMATS if f in asked.formats),
         callback=Callback(url=asked.callback_url) if asked.callback_url else None,
         resources=Resources(gpu=settings.default_gpu_count, gpu_resource=settings.default_gpu_resource),
+        tenant=tenant,
+        priority=settings.priority_class(asked.priority),
         metadata=asked.metadata,
     )
 
 
-def _find_key(asked: RequestProcessRequest, parts: Parts) -> str:
+def check_room(parts: Parts) -> None:
+    """A 429 when as many jobs are unfinished as the installation takes."""
+    limit = parts.settings.max_live_jobs
+    if limit and parts.store.rows.live >= limit:
+        detail = "Too many jobs are unfinished: send this again when some have ended."
+        raise ProblemError(429, Code.TOO_MANY_JOBS, detail).with_headers(Retry_After=str(FULL_RETRY_SECONDS))
+
+
+def _find_key(asked: RequestProcessRequest, parts: Parts, caller: Caller) -> str:
     try:
-        return parse_video_url(asked.video_url, parts.storage)
+        key = parse_video_url(asked.video_url, parts.storage)
     except VideoUrlError as error:
         raise ProblemError(422, Code.INVALID_VIDEO_URL, str(error)) from error
     except ForeignVideoError as error:
-        raise ProblemError(404, Code.OBJECT_NOT_FOUND, str(error)) from error
+        raise _no_upload() from error
+    if caller.is_confined and not key.startswith(f"{UPLOADS_PREFIX}{caller.tenant}/"):
+        raise _no_upload()
+    return key
 
 
-def _same(row: Row | None, digest: str) -> Row:
+def _no_upload() -> ProblemError:
+    detail = "There is no such upload: PUT the file to the upload_url of generate-url, then send its video_url."
+    return ProblemError(404, Code.OBJECT_NOT_FOUND, detail)
+
+
+def _same(row: Row | None, digest: str, caller: Caller) -> Row:
     if row is None or row.is_deleting:
         detail = "The job with this job_id is being deleted: send it again in a moment, or choose another job_id."
         raise ProblemError(409, Code.JOB_CONFLICT, detail)
-    if row.request_digest != digest:
+    if row.request_digest != digest or not caller.may_see(row):
         detail = "This job_id belongs to a job with another video_url or other options: choose another job_id."
         raise ProblemError(409, Code.JOB_CONFLICT, detail)
     return row
@@ -93,8 +130,7 @@ async def _create(job_id: str, spec: Spec, digest: str, parts: Parts) -> Row:
 async def _look_at_upload(key: str, parts: Parts) -> StoredObject:
     stored = await parts.uploads.head(key)
     if stored is None:
-        detail = "There is no such upload: PUT the file to the upload_url of generate-url, then send this again."
-        raise ProblemError(404, Code.OBJECT_NOT_FOUND, detail)
+        raise _no_upload()
     if stored.size_bytes == 0:
         raise ProblemError(422, Code.OBJECT_SIZE, "The uploaded file is empty: upload it again.")
     limit = parts.settings.max_upload_bytes

@@ -1,55 +1,81 @@
-"""The only S3 door: presigned uploads, HEAD, reading and writing objects. Built by __main__, used by routes.
+"""The only S3 door: presigned uploads, and objects looked at, read, written and deleted. Built by __main__.
 
 Two endpoints: the one that pods reach, and the one that browsers reach, because the host is signed.
 """
 
 import asyncio
+import base64
+import hashlib
 import logging
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from api.doors import Download, StoredObject, UnavailableError
+from api.doors import Download, RangeError, StoredObject, UnavailableError
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
+    from types_boto3_s3.type_defs import GetObjectOutputTypeDef, ListObjectsV2OutputTypeDef
 
     from api.settings import ApiSettings
 
 CALL_SECONDS = 2.0
 PUT_SECONDS = 30.0
+FILE_SECONDS = 600.0
+STALL_SECONDS = 10
 CHUNK_BYTES = 256 * 1024
+BATCH = 100
+"""Deletions of one call: S3 takes 1,000, but some servers need seconds for so many."""
+
 THREADS = 16
+FILE_THREADS = 4
 DIGEST = "body-sha256"
+
+Observe = Callable[[str, str, float], None]
+"""Told of each call: operation, outcome (ok, not_found, refused, unavailable), seconds."""
 
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
 
-class S3Uploads:
-    """Implements doors.Uploads. boto3 blocks, so each call runs on a thread of its own pool, with a deadline."""
+def _observe_nothing(_operation: str, _outcome: str, _seconds: float) -> None:
+    return None
 
-    def __init__(self, settings: "ApiSettings", call_seconds: float = CALL_SECONDS) -> None:
+
+class S3Uploads:
+    """Implements doors.Uploads. boto3 blocks, so each call runs on a thread, with a deadline.
+
+    Signing and whole files have threads of their own: neither waits for, nor holds up, the short calls.
+    """
+
+    def __init__(
+        self, settings: "ApiSettings", call_seconds: float = CALL_SECONDS, observe: Observe = _observe_nothing
+    ) -> None:
         self._call_seconds = call_seconds
+        self._observe = observe
         self._bucket = settings.s3_bucket
         self._expiry_seconds = settings.upload_expiry_seconds
         self._inside = _build_client(settings, settings.s3_endpoint)
         self._public = _build_client(settings, settings.public_endpoint)
+        self._patient = _build_client(settings, settings.s3_endpoint, STALL_SECONDS)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="s3")
+        self._file_threads = ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="file")
         self._signers = ThreadPoolExecutor(1, thread_name_prefix="sign")
 
     async def stop(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        self._signers.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._file_threads, self._signers):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     async def presign_put(self, key: str, content_type: str) -> str:
         wanted = {"Bucket": self._bucket, "Key": key, "ContentType": content_type}
         return await self._run(
+            "presign",
             lambda: self._public.generate_presigned_url("put_object", Params=wanted, ExpiresIn=self._expiry_seconds),
             threads=self._signers,
         )
@@ -57,7 +83,7 @@ class S3Uploads:
     async def head(self, key: str) -> StoredObject | None:
         """None as well for a 403 or 400: so AWS answers for what is not there, to an account that may not list."""
         try:
-            found = await self._run(lambda: self._inside.head_object(Bucket=self._bucket, Key=key))
+            found = await self._run("head", lambda: self._inside.head_object(Bucket=self._bucket, Key=key))
         except ClientError as error:
             status = _status_of(error)
             if status not in (400, 403, 404):
@@ -68,15 +94,46 @@ class S3Uploads:
             return None
         return StoredObject(found["ETag"], found["ContentLength"])
 
-    async def open(self, key: str) -> Download | None:
-        found = await self._find(lambda: self._inside.get_object(Bucket=self._bucket, Key=key))
+    async def open(self, key: str, byte_range: str | None = None) -> Download | None:
+        """The first bytes are there when this returns, so that a read that cannot begin is still an error answer."""
+        try:
+            found = await self._find("get", lambda: self._begin(key, byte_range))
+        except RangeError:
+            stored = await self.head(key)
+            if stored is None:
+                return None
+            raise RangeError(stored.size_bytes) from None
         if found is None:
             return None
-        return Download(found["ETag"], found["ContentLength"], self._chunks(found["Body"]))
+        got, first = found
+        return Download(got["ETag"], got["ContentLength"], self._chunks(first, got["Body"]), got.get("ContentRange"))
+
+    async def put_file(self, key: str, file: BinaryIO, content_type: str) -> StoredObject:
+        """HEAD comes first, because it tells within seconds that S3 is down, and a file has minutes."""
+        await self.head(key)
+        try:
+            return await self._run(
+                "put", lambda: self._send(key, file, content_type), FILE_SECONDS, threads=self._file_threads
+            )
+        except ClientError as error:
+            raise UnavailableError("S3 refused to store the file") from error
+
+    async def delete_all(self, prefix: str) -> None:
+        if not prefix.endswith("/"):
+            raise ValueError("a prefix ends in a slash")
+        after, is_more = "", True
+        while is_more:
+            page = await self._list(prefix, after)
+            keys = [found["Key"] for found in page.get("Contents", ())]
+            if keys:
+                await self._find("delete", lambda batch=keys: self._delete(batch))  # type: ignore[misc]
+                after = keys[-1]
+            is_more = bool(keys) and page["IsTruncated"]
 
     async def put_once(self, key: str, body: bytes, digest: str) -> bool:
         try:
             await self._run(
+                "put",
                 lambda: self._inside.put_object(
                     Bucket=self._bucket,
                     Key=key,
@@ -90,20 +147,78 @@ class S3Uploads:
         except ClientError as error:
             if _status_of(error) not in (409, 412):
                 raise UnavailableError("S3 refused to store the callback") from error
-        stored = await self._find(lambda: self._inside.head_object(Bucket=self._bucket, Key=key))
+        stored = await self._find("head", lambda: self._inside.head_object(Bucket=self._bucket, Key=key))
         if stored is None:
             raise UnavailableError("S3 has not kept what was stored")
         return stored["Metadata"].get(DIGEST) == digest
 
-    async def _find(self, call: Callable[[], T]) -> T | None:
+    def _begin(self, key: str, byte_range: str | None) -> "tuple[GetObjectOutputTypeDef, bytes]":
+        part = {"Range": byte_range} if byte_range else {}
+        got = self._inside.get_object(Bucket=self._bucket, Key=key, **part)  # type: ignore[arg-type]
+        first = got["Body"].read(CHUNK_BYTES)
+        if len(first) < min(CHUNK_BYTES, got["ContentLength"]):
+            raise ConnectionError("the object broke off")
+        return got, first
+
+    def _send(self, key: str, file: BinaryIO, content_type: str) -> StoredObject:
+        size_bytes = file.seek(0, 2)
+        file.seek(0)
+        sent = self._patient.put_object(Bucket=self._bucket, Key=key, Body=file, ContentType=content_type)
+        return StoredObject(sent["ETag"], size_bytes)
+
+    def _delete(self, keys: Iterable[str]) -> None:
+        wanted = [{"Key": key} for key in keys]
+        left = self._inside.delete_objects(Bucket=self._bucket, Delete={"Objects": wanted, "Quiet": True}).get("Errors")  # type: ignore[typeddict-item]
+        if left:
+            raise ClientError({"Error": left[0], "ResponseMetadata": {"HTTPStatusCode": 403}}, "DeleteObjects")  # type: ignore[typeddict-item]
+
+    async def _list(self, prefix: str, after: str) -> "ListObjectsV2OutputTypeDef":
+        """The page of keys after one; by key and not by token, because what comes before is being deleted."""
+        page = await self._find(
+            "list",
+            lambda: self._inside.list_objects_v2(Bucket=self._bucket, Prefix=prefix, StartAfter=after, MaxKeys=BATCH),
+        )
+        if page is None or "IsTruncated" not in page:
+            raise UnavailableError("S3 does not list the bucket")
+        return page
+
+    async def _find(self, operation: str, call: Callable[[], T]) -> T | None:
         try:
-            return await self._run(call)
+            return await self._run(operation, call)
         except ClientError as error:
-            if _status_of(error) == 404:
+            status = _status_of(error)
+            if status == 404:
                 return None
-            raise UnavailableError(f"S3 answered {_status_of(error)}") from error
+            if status == 416:
+                raise RangeError(0) from error
+            raise UnavailableError(f"S3 answered {status}") from error
 
     async def _run(
+        self,
+        operation: str,
+        call: Callable[[], T],
+        seconds: float | None = None,
+        threads: ThreadPoolExecutor | None = None,
+    ) -> T:
+        """ClientError is what S3 answers; that it does not answer is an UnavailableError."""
+        begin = time.monotonic()
+        outcome = "ok"
+        try:
+            return await self._wait(call, seconds, threads)
+        except ClientError as error:
+            outcome = _outcome_of(_status_of(error))
+            raise
+        except UnavailableError:
+            outcome = "unavailable"
+            raise
+        except asyncio.CancelledError:
+            outcome = ""
+            raise
+        finally:
+            if outcome:
+                self._observe(operation, outcome, time.monotonic() - begin)
+
+    async def _wait(
         self, call: Callable[[], T], seconds: float | None = None, threads: ThreadPoolExecutor | None = None
     ) -> T:
         done = asyncio.get_running_loop().run_in_executor(threads or self._threads, call)
@@ -112,11 +227,23 @@ class S3Uploads:
         except (BotoCoreError, TimeoutError, OSError) as error:
             raise UnavailableError("S3 cannot be reached") from error
 
-    async def _chunks(self, body: Any) -> AsyncIterator[bytes]:
+    async def _chunks(self, first: bytes, body: Any) -> AsyncGenerator[bytes]:
+        """A thread is taken for a chunk at a time, and to close: that waits for a read which still goes on."""
+        chunk = first
         try:
-            while chunk := await self._run(lambda: body.read(CHUNK_BYTES), PUT_SECONDS):
+            while chunk:
                 yield chunk
+                chunk = await self._wait(lambda: body.read(CHUNK_BYTES), PUT_SECONDS)
+        except UnavailableError:
+            self._observe("get", "unavailable", PUT_SECONDS)
+            raise
         finally:
+            self._close(body)
+
+    def _close(self, body: Any) -> None:
+        try:
+            self._threads.submit(body.close)
+        except RuntimeError:
             body.close()
 
 
@@ -124,8 +251,15 @@ def _status_of(error: ClientError) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
-def _build_client(settings: "ApiSettings", endpoint: str | None) -> "S3Client":
-    return boto3.client(
+def _outcome_of(status: int) -> str:
+    """What was asked for may be there already, or not reach so far: that is an answer as good as any."""
+    known = {404: "not_found", 409: "ok", 412: "ok", 416: "ok", 429: "unavailable"}
+    return known.get(status) or ("refused" if 400 <= status < 500 else "unavailable")
+
+
+def _build_client(settings: "ApiSettings", endpoint: str | None, stall_seconds: int | None = None) -> "S3Client":
+    """A client that gives up soon, or one that waits so long for each piece that goes either way."""
+    client = boto3.client(
         "s3",
         region_name=settings.s3_region,
         endpoint_url=endpoint,
@@ -134,9 +268,17 @@ def _build_client(settings: "ApiSettings", endpoint: str | None) -> "S3Client":
             s3={"addressing_style": "path" if settings.s3_path_style else "virtual"},
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
-            connect_timeout=1,
-            read_timeout=5,
+            connect_timeout=stall_seconds or 1,
+            read_timeout=stall_seconds or 5,
             retries={"total_max_attempts": 1},
             max_pool_connections=THREADS,
         ),
     )
+    client.meta.events.register("before-sign.s3.DeleteObjects", _add_content_md5)
+    return client
+
+
+def _add_content_md5(request: Any, **_: Any) -> None:
+    """Many S3 servers other than AWS know no newer checksum, and take no batch of deletions without one."""
+    digest = hashlib.md5(request.body, usedforsecurity=False).digest()
+    request.headers["Content-MD5"] = base64.b64encode(digest).decode()

@@ -8,25 +8,34 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from api.auth import Gate
 from api.doors import Store, Uploads
 from api.metrics import Metrics
+from api.rates import Rates
 from api.settings import ApiSettings
 from api.sources import Storage
 
 RECEIVERS = 4
+UPLOADERS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """`receiving` bounds how many callbacks are held at once, `parsing` lets one at a time unfold in memory."""
+    """`receiving` bounds how many callbacks are held at once, `uploading` how many files;
+
+    `parsing` lets one document at a time unfold in memory.
+    """
 
     settings: ApiSettings
     store: Store
     uploads: Uploads
     metrics: Metrics
     storage: Storage
+    gate: Gate
+    rates: Rates
     now: Callable[[], datetime]
     receiving: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(RECEIVERS))
+    uploading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UPLOADERS))
     parsing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
 

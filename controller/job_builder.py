@@ -17,6 +17,7 @@ from crds.transcriptionjob import (
     Transcription,
 )
 from crds.worker import (
+    CALLBACK_ALLOWED_HOSTS_ENV,
     CALLBACK_SECRET_ENV,
     CONTAINER_NAME,
     LOG_LEVEL_ENV,
@@ -199,6 +200,8 @@ def _build_env(task: WorkerTask, settings: ControllerSettings) -> list[dict[str,
     if settings.callback_secret_name:
         key = {"name": settings.callback_secret_name, "key": "secret"}
         env.append({"name": CALLBACK_SECRET_ENV, "valueFrom": {"secretKeyRef": key}})
+    if hosts := settings.allowed_hosts(task.callback_url):
+        env.append({"name": CALLBACK_ALLOWED_HOSTS_ENV, "value": ",".join(hosts)})
     return env + list(deepcopy(settings.worker_pod.env))
 
 

@@ -1,8 +1,15 @@
-"""The only door to receivers: one try of one callback, signed, bounded, without redirects. Called by couriers."""
+"""The only door to receivers: one try of one callback, signed, bounded, without redirects. Called by couriers.
+
+A name is resolved once, its addresses are judged, and the connection goes to one of those: what DNS says a moment
+later changes nothing. TLS still asks for the name. No connection is kept, because the next name may have the same
+address.
+"""
 
 import asyncio
+import logging
+import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -15,24 +22,30 @@ from controller.errors import DeniedError, MissingError, RefusedError
 from controller.results import Results
 from controller.settings import ControllerSettings
 from crds import callback
+from crds.addresses import Allowed, judge
 from crds.transcriptionjob import Failure, State, Transcription
 
 CONNECT_SECONDS = 5
 TRY_SECONDS = 20
 MAX_RESPONSE_BYTES = 64 * 1024
-NO_ANSWER = (
-    httpx2.HTTPError,
-    httpx2.InvalidURL,
-    httpx2.StreamError,
-    OSError,
-    ValueError,
-    ArithmeticError,
-    LookupError,
-    TypeError,
-    RuntimeError,
-    ExceptionGroup,
-)
-"""All that sending has raised or may raise: addresses come from users, answers from anybody."""
+MAX_ADDRESSES = 4
+DEFAULT_PORTS = {"http": 80, "https": 443}
+NO_ANSWER = (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError, UnicodeError)
+"""What receivers and URLs are expected to do: UnicodeError is a name that no resolver takes."""
+
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+
+logger = logging.getLogger(__name__)
+
+
+async def resolve(host: str, port: int) -> Sequence[str]:
+    """The addresses of a host, however it is spelt."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+class ForbiddenError(Exception):
+    """The URL leads inside, or to a port or with a user name that no receiver has; the message says which."""
 
 
 class Outbox:
@@ -44,15 +57,18 @@ class Outbox:
         results: Results,
         clock: Callable[[], datetime],
         verify: ssl.SSLContext | bool = True,
+        resolve: Resolve = resolve,
     ) -> None:
-        self._url = settings.callback_url
+        self._settings = settings
         self._secret = settings.callback_secret
         self._results = results
         self._clock = clock
+        self._resolve = resolve
         self._http = httpx2.AsyncClient(
             follow_redirects=False,
             trust_env=False,
             timeout=httpx2.Timeout(TRY_SECONDS, connect=CONNECT_SECONDS),
+            limits=httpx2.Limits(max_keepalive_connections=0),
             verify=verify,
         )
 
@@ -71,8 +87,7 @@ class Outbox:
             return Report(record.id, self._clock(), is_hopeless=True)
         except DeniedError:
             return Report(record.id, self._clock())
-        url = transcription.spec.callback.url if transcription.spec.callback else self._url or ""
-        return await self._post(url, record.id, body)
+        return await self._try(transcription, record.id, body)
 
     async def _build_body(self, transcription: Transcription) -> bytes:
         status, metadata = transcription.status, transcription.spec.metadata
@@ -87,18 +102,50 @@ class Outbox:
         transcript = await self._results.read(status.result)
         return _splice(callback.build_completed(transcription.name, {}, metadata), transcript)
 
-    async def _post(self, url: str, message_id: str, body: bytes) -> Report:
-        headers = {"Content-Type": "application/json", "User-Agent": "transcription-controller"}
-        headers |= self._sign(message_id, body)
+    async def _try(self, transcription: Transcription, message_id: str, body: bytes) -> Report:
+        """Whatever happens is a try: the delivery record goes on, and ends."""
+        facts = {"transcription": transcription.path, "callback": message_id}
+        url = transcription.spec.callback.url if transcription.spec.callback else self._settings.callback_url or ""
         try:
-            async with (
-                asyncio.timeout(TRY_SECONDS),
-                self._http.stream("POST", url, content=body, headers=headers) as response,
-            ):
-                await _read_capped(response)
-                return Report(message_id, self._clock(), response.status_code, self._parse_pause(response.headers))
+            async with asyncio.timeout(TRY_SECONDS):
+                return await self._post(url, message_id, body)
+        except ForbiddenError as error:
+            logger.warning("callback refused", extra=facts | {"reason": str(error)})
         except NO_ANSWER:
-            return Report(message_id, self._clock())
+            pass
+        except Exception:
+            logger.exception("callback broke down", extra=facts)
+        return Report(message_id, self._clock())
+
+    async def _post(self, url: str, message_id: str, body: bytes) -> Report:
+        target = httpx2.URL(url)
+        headers = {"Content-Type": "application/json", "User-Agent": "transcription-controller"}
+        headers |= {"Host": target.netloc.decode(), **self._sign(message_id, body)}
+        fault: httpx2.TransportError = httpx2.ConnectError("the name has no address")
+        for address in await self._find_addresses(target, Allowed.parse(self._settings.allowed_hosts(url))):
+            try:
+                return await self._call(target, address, headers, body)
+            except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+                fault = error
+        raise fault
+
+    async def _find_addresses(self, target: httpx2.URL, allowed: Allowed) -> Sequence[str]:
+        host, port = target.raw_host.decode(), target.port or DEFAULT_PORTS.get(target.scheme, 0)
+        addresses = await self._resolve(host, port) if port and host else ()
+        reason = judge(host, port, addresses, allowed)
+        if target.userinfo and not allowed.has_name(host):
+            reason = "user name"
+        if reason:
+            raise ForbiddenError(reason)
+        return addresses[:MAX_ADDRESSES]
+
+    async def _call(self, target: httpx2.URL, address: str, headers: Mapping[str, str], body: bytes) -> Report:
+        url, name = target.copy_with(host=address), target.raw_host.decode().removesuffix(".")
+        extensions = {"sni_hostname": name}
+        async with self._http.stream("POST", url, content=body, headers=headers, extensions=extensions) as response:
+            await _read_capped(response)
+            pause = self._parse_pause(response.headers)
+            return Report(headers[callback.ID_HEADER], self._clock(), response.status_code, pause)
 
     def _sign(self, message_id: str, body: bytes) -> dict[str, str]:
         if self._secret is None:

@@ -1,11 +1,13 @@
 """All settings of the controller: environment variables that start with CONTROLLER_. Built once by __main__."""
 
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from crds.addresses import Allowed, AllowedHosts
 from crds.callback import SigningSecret
 
 STANDARD_SCHEDULE = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
@@ -55,6 +57,9 @@ class ControllerSettings(BaseSettings):
     callback_secret_name: str | None = Field(
         None, description="Secret whose key `secret` signs the workers' callbacks."
     )
+    callback_allowed_hosts: Annotated[AllowedHosts, NoDecode] = Field(
+        (), description="Hosts and networks inside that callbacks may go to, comma separated."
+    )
     callback_retry_schedule: Annotated[tuple[float, ...], NoDecode] = Field(
         STANDARD_SCHEDULE, description="Seconds between the tries of a callback, comma separated."
     )
@@ -72,6 +77,12 @@ class ControllerSettings(BaseSettings):
     health_port: int = Field(8081, description="Port of /healthz.")
     metrics_port: int = Field(9090, description="Port of /metrics.")
 
+    @field_validator("callback_url")
+    @classmethod
+    def _check_url(cls, url: str | None) -> str | None:
+        Allowed.parse([_host_of(url)] if url else [])
+        return url
+
     @field_validator("callback_retry_schedule", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -83,3 +94,12 @@ class ControllerSettings(BaseSettings):
         if any(seconds < 0 for seconds in value):
             raise ValueError("seconds between tries are not negative")
         return value
+
+    def allowed_hosts(self, url: str | None) -> tuple[str, ...]:
+        """What a callback to this URL may reach inside: the host of the installation's own URL, if it is that one."""
+        own = (_host_of(url),) if url is not None and url == self.callback_url else ()
+        return self.callback_allowed_hosts + own
+
+
+def _host_of(url: str) -> str:
+    return urlsplit(url).hostname or ""

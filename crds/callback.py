@@ -20,12 +20,17 @@ SIGNATURE_HEADER = "webhook-signature"
 SECRET_PREFIX = "whsec_"  # noqa: S105  # a prefix, no secret
 TOLERANCE = timedelta(minutes=5)
 MAX_SIGNATURES = 10
+MAX_ID_CHARS = 256
 
 FinalWord = Literal["completed", "failed", "cancelled"]
 
 
 class SignatureError(Exception):
     """The headers do not prove that the body came from a holder of the secret."""
+
+
+class TooManySignaturesError(SignatureError):
+    """More signatures than a rotation of secrets needs: none of them was looked at."""
 
 
 class SecretError(ValueError):
@@ -72,16 +77,18 @@ def sign(secret: str, message_id: str, now: datetime, body: bytes) -> dict[str, 
 def verify(secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: datetime) -> str:
     """The message id, when any of the secrets signed the body less than five minutes ago; SignatureError otherwise.
 
-    `headers` has lower-case names, as ASGI servers give them.
+    An id has no dot, so that what was signed can be cut in one way only. `headers` has lower-case names, as ASGI
+    servers give them.
     """
     message_id = headers.get(ID_HEADER, "")
     timestamp = headers.get(TIMESTAMP_HEADER, "")
-    if not message_id or len(message_id) > 256:
+    signatures = headers.get(SIGNATURE_HEADER, "").split(" ")
+    if len(signatures) > MAX_SIGNATURES:
+        raise TooManySignaturesError("too many signatures")
+    if not message_id or len(message_id) > MAX_ID_CHARS or "." in message_id:
         raise SignatureError("no usable webhook-id")
     _check_age(timestamp, now)
-    given = [s.removeprefix("v1,") for s in headers.get(SIGNATURE_HEADER, "").split(" ") if s.startswith("v1,")]
-    if len(given) > MAX_SIGNATURES:
-        raise SignatureError("too many signatures")
+    given = [signature.removeprefix("v1,") for signature in signatures if signature.startswith("v1,")]
     wanted = [_digest(parse_secret(secret), message_id, timestamp, body) for secret in secrets]
     if not any(hmac.compare_digest(w.encode(), g.encode()) for w in wanted for g in given):
         raise SignatureError("no signature matches")

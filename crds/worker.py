@@ -15,6 +15,7 @@ S3_REGION_ENV = "WORKER_S3_REGION"
 S3_ENDPOINT_ENV = "WORKER_S3_ENDPOINT"
 S3_PATH_STYLE_ENV = "WORKER_S3_PATH_STYLE"
 CALLBACK_SECRET_ENV = "WORKER_CALLBACK_SECRET"  # noqa: S105  # a name
+CALLBACK_ALLOWED_HOSTS_ENV = "WORKER_CALLBACK_ALLOWED_HOSTS"
 LOG_LEVEL_ENV = "WORKER_LOG_LEVEL"
 TERMINATION_MESSAGE_PATH = "/dev/termination-log"
 TERMINATION_MESSAGE_BYTES = 4096
@@ -76,9 +77,14 @@ def build_job_name(name: str, attempt: int) -> str:
     return f"{name}-{attempt}"
 
 
+def build_outputs_prefix(namespace: str, name: str, uid: str) -> str:
+    """Where all attempts of a transcription store their files; the UID keeps a deleted and re-made id apart."""
+    return f"transcripts/{namespace}/{name}/{uid}/"
+
+
 def build_result_prefix(namespace: str, name: str, uid: str, attempt: int) -> str:
-    """Where an attempt stores its files; the UID keeps a deleted and re-made id apart."""
-    return f"transcripts/{namespace}/{name}/{uid}/{attempt}/"
+    """Where one attempt stores its files."""
+    return f"{build_outputs_prefix(namespace, name, uid)}{attempt}/"
 
 
 def build_callback_id(uid: str, attempt: int) -> str:

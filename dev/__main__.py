@@ -12,6 +12,7 @@ COMMANDS = {
     "up": commands.up,
     "demo": commands.demo,
     "test": commands.test,
+    "bench": commands.bench,
     "lint": commands.lint,
     "lock": commands.lock,
     "down": commands.down,

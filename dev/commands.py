@@ -74,6 +74,12 @@ def test() -> None:
     python.test()
 
 
+def bench() -> None:
+    """Bring everything up and measure us beside others."""
+    up()
+    python.bench()
+
+
 def down() -> None:
     """Stop all that runs; what was built stays."""
     engine = docker.find()

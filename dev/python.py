@@ -92,3 +92,8 @@ def lock() -> None:
 def test() -> None:
     """Run all tests."""
     process.show("python", "-m", "pytest", "tests", env=env())
+
+
+def bench() -> None:
+    """Run all benches; they write docs/benchmarks.md."""
+    process.show("python", "-m", "tests.bench", env=env())

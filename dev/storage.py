@@ -80,12 +80,12 @@ def build_policy(keys: Keys) -> dict[str, object]:
     """Who may do what in the bucket: each component only what it needs."""
     bucket = f"arn:aws:s3:::{versions.BUCKET}"
     api, controller, worker = (keys.accounts[name].access_key for name in ACCOUNTS)
-    read, write = "s3:GetObject", "s3:PutObject"
+    read, write, delete = "s3:GetObject", "s3:PutObject", "s3:DeleteObject"
     rules: list[tuple[str, list[str], str]] = [
         (api, ["s3:ListBucket"], bucket),
         (api, [read, write], f"{bucket}/videos/*"),
-        (api, [read, write], f"{bucket}/callbacks/*"),
-        (api, [read], f"{bucket}/transcripts/*"),
+        (api, [read, write, delete], f"{bucket}/callbacks/*"),
+        (api, [read, delete], f"{bucket}/transcripts/*"),
         (worker, ["s3:ListBucket"], bucket),
         (worker, [read], f"{bucket}/videos/*"),
         (worker, [read, write], f"{bucket}/transcripts/*"),

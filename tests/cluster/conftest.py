@@ -5,7 +5,7 @@ Each test makes transcriptions of its own and clears them away; the shared runs 
 
 import base64
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -156,3 +156,23 @@ def kill_pods_of(kubectl: Kubectl) -> Iterator[Callable[[str], None]]:
     yield kill
     for deployment in killed:
         kubectl.run("rollout", "status", deployment, "--timeout=120s", timeout_seconds=150)
+
+
+@pytest.fixture
+def without_controller(kubectl: Kubectl) -> Callable[[], AbstractContextManager[None]]:
+    """While the block runs there is no controller: what is asked for stays as it is."""
+    deployment = f"{RELEASE}-controller"
+
+    @contextmanager
+    def pause() -> Iterator[None]:
+        found = kubectl.get("deployment", deployment)
+        assert found is not None
+        kubectl.run("scale", f"deployment/{deployment}", "--replicas=0")
+        try:
+            wait_for(lambda: not kubectl.pods_of(deployment), 60, "the controller is gone")
+            yield
+        finally:
+            kubectl.run("scale", f"deployment/{deployment}", f"--replicas={found['spec']['replicas']}")
+            kubectl.run("rollout", "status", f"deployment/{deployment}", "--timeout=120s", timeout_seconds=150)
+
+    return pause

@@ -2,18 +2,19 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, BinaryIO
 
 import httpx2
 from fastapi import FastAPI
 
-from api.doors import AlreadyExistsError, Download, StoredObject, UnavailableError
+from api.doors import AlreadyExistsError, ConflictError, Download, RangeError, StoredObject, UnavailableError
 from api.rows import Row, Rows, parse_row
 from api.settings import ApiSettings
-from crds.transcriptionjob import Spec, build_transcription
+from api.waiters import Waiters
+from crds.transcriptionjob import Spec, State, build_transcription
 
 NOW = datetime(2025, 9, 11, 3, 45, 48, tzinfo=UTC)
 KEY = "videos/anonymous/20250911_034548_3b3673a3_sample.mp4"
@@ -56,13 +57,37 @@ class FakeStore:
         self.hidden: set[str] = set()
         self.cached: dict[str, Row] = {}
         self.version = 100
+        self.conflicts = 0
+        self.waiters = Waiters()
 
     async def start(self) -> None: ...
 
     async def stop(self) -> None: ...
 
     def list(self) -> list[Row]:
-        return self.rows.newest_first()
+        """All, newest first."""
+        return self.rows.page(lambda _: True, None, len(self.rows))
+
+    def tell(self, row: Row) -> None:
+        """What the watch shows: everybody who waits for that name looks."""
+        self.rows.see(row)
+        self.waiters.wake(row.name)
+
+    def forget(self, name: str) -> None:
+        """What the watch shows when it is gone."""
+        self.rows.forget(name, self._next_version())
+        self.waiters.wake(name)
+
+    def release(self) -> None:
+        self.waiters.close()
+
+    async def wait_for_change(self, name: str, version: int) -> Row | None:
+        while not self.waiters.is_closed:
+            row = self.rows.get(name)
+            if row is None or row.version > version:
+                return row
+            await self.waiters.wait(name)
+        raise UnavailableError
 
     async def get(self, name: str) -> Row | None:
         return self.cached.get(name) or await self.read(name)
@@ -97,16 +122,48 @@ class FakeStore:
     async def cancel(self, name: str) -> Row | None:
         row = self.rows.get(name)
         if row is not None:
-            self.rows.see(replace(row, cancel=True))
+            self.tell(replace(row, cancel=True, version=self._next_version()))
         return self.rows.get(name)
+
+    async def retry(self, row: Row) -> Row | None:
+        state = State.PENDING if row.state is State.FAILED else row.state
+        return self._write(row, replace(row, state=state, retries=row.retries + 1, version=self._next_version()))
+
+    async def redeliver(self, row: Row) -> Row | None:
+        return self._write(row, replace(row, redeliveries=row.redeliveries + 1, version=self._next_version()))
+
+    async def delete(self, row: Row) -> None:
+        if self._write(row, row) is not None:
+            self.rows.delete(row)
+            self.waiters.wake(row.name)
+
+    def _write(self, known: Row, wanted: Row) -> Row | None:
+        """`conflicts` writes fail as if somebody else were faster."""
+        if self.is_down or self.is_refusing_connections:
+            raise UnavailableError
+        seen = self.rows.get(known.name)
+        if self.conflicts or (seen and seen.version != known.version):
+            self.conflicts = max(0, self.conflicts - 1)
+            raise ConflictError
+        if seen is not None:
+            self.tell(wanted)
+        return self.rows.get(known.name)
+
+    def _next_version(self) -> int:
+        self.version = max(self.version, self.rows.version) + 1
+        return self.version
 
 
 class FakeUploads:
     def __init__(self, **objects: bytes) -> None:
         self.objects: dict[str, bytes] = {KEY: b"video", **objects}
         self.digests: dict[str, str] = {}
+        self.types: dict[str, str] = {}
         self.signed: list[tuple[str, str]] = []
         self.is_down = False
+        self.breaks_after: int | None = None
+        self.opened = 0
+        self.reading = 0
 
     async def stop(self) -> None: ...
 
@@ -120,9 +177,32 @@ class FakeUploads:
         body = self.objects.get(key)
         return None if body is None else StoredObject(f'"{hashlib.md5(body).hexdigest()}"', len(body))
 
-    async def open(self, key: str) -> Download | None:
+    async def open(self, key: str, byte_range: str | None = None) -> Download | None:
+        self.opened += 1
         stored = await self.head(key)
-        return stored and Download(stored.etag, stored.size_bytes, self._chunks(self.objects[key]))
+        if stored is None:
+            return None
+        body = self.objects[key]
+        if byte_range is None:
+            return Download(stored.etag, len(body), self._chunks(body))
+        part = slice_of(byte_range, len(body))
+        read = f"bytes {part.start}-{part.stop - 1}/{len(body)}"
+        return Download(stored.etag, part.stop - part.start, self._chunks(body[part]), read)
+
+    async def put_file(self, key: str, file: BinaryIO, content_type: str) -> StoredObject:
+        file.seek(0)
+        body = file.read()
+        if self.is_down:
+            raise UnavailableError
+        self.objects[key] = body
+        self.types[key] = content_type
+        return StoredObject(f'"{hashlib.md5(body).hexdigest()}"', len(body))
+
+    async def delete_all(self, prefix: str) -> None:
+        assert prefix.endswith("/")
+        if self.is_down:
+            raise UnavailableError
+        self.objects = {key: body for key, body in self.objects.items() if not key.startswith(prefix)}
 
     async def put_once(self, key: str, body: bytes, digest: str) -> bool:
         if self.is_down:
@@ -130,9 +210,28 @@ class FakeUploads:
         self.objects.setdefault(key, body)
         return self.digests.setdefault(key, digest) == digest
 
-    async def _chunks(self, body: bytes) -> AsyncIterator[bytes]:
-        for start in range(0, len(body), 7):
-            yield body[start : start + 7]
+    async def _chunks(self, body: bytes) -> AsyncGenerator[bytes]:
+        """Breaks off after `breaks_after` chunks; `reading` counts those who have not closed."""
+        self.reading += 1
+        try:
+            for number, start in enumerate(range(0, len(body), 7)):
+                if number == self.breaks_after:
+                    raise UnavailableError
+                yield body[start : start + 7]
+        finally:
+            self.reading -= 1
+
+
+def slice_of(byte_range: str, size_bytes: int) -> slice:
+    """What S3 makes of one well-formed range."""
+    first, _, last = byte_range.removeprefix("bytes=").partition("-")
+    if first:
+        part = slice(int(first), min(int(last or size_bytes), size_bytes - 1) + 1)
+    else:
+        part = slice(max(0, size_bytes - int(last)), size_bytes)
+    if part.start >= size_bytes:
+        raise RangeError(size_bytes)
+    return part
 
 
 class Caller:

@@ -2,17 +2,23 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from aiohttp import web
 from kubernetes.aio.client import ApiClient, Configuration
 
+from api.apiserver import Observer, ignore
+from api.rows import Row
 from api.store import KubernetesStore
+from crds.transcriptionjob import Spec
 from tests.support.api_fakes import a_manifest
 
 PATH = "/apis/transcription.ecg.dev/v1alpha1/namespaces/transcription/transcriptionjobs"
+SPEC = Spec.model_validate({"source": {"bucket": "media", "key": "videos/a.mp4"}})
 PATIENCE_SECONDS = 60
 """Nothing takes so long, however busy the machine is."""
 
@@ -48,9 +54,9 @@ class FakeCluster:
             return web.json_response({"code": 404}, status=404)
         if request.method == "PATCH":
             assert request.content_type == "application/merge-patch+json"
-            self.version += 1
-            self.items[name]["spec"] |= (await request.json())["spec"]
-            self.items[name]["metadata"]["resourceVersion"] = str(self.version)
+            return self._patch(name, await request.json())
+        if request.method == "DELETE":
+            return self._delete(name, await request.json())
         return web.json_response(self.items[name])
 
     def put(self, name: str, **status: Any) -> dict[str, Any]:
@@ -67,6 +73,35 @@ class FakeCluster:
         made = self.put(body["metadata"]["name"])
         made["metadata"]["annotations"] = body["metadata"].get("annotations", {})
         return web.json_response(made, status=201)
+
+    def _patch(self, name: str, patch: dict[str, Any]) -> web.Response:
+        item, meta = self.items[name], patch.get("metadata", {})
+        if not self._is_met(item, meta):
+            return web.json_response({"code": 409, "reason": "Conflict"}, status=409)
+        self.version += 1
+        labels = item["metadata"].get("labels", {}) | meta.get("labels", {})
+        item["metadata"]["labels"] = {key: value for key, value in labels.items() if value is not None}
+        item["metadata"]["resourceVersion"] = str(self.version)
+        item["spec"] |= patch["spec"]
+        return web.json_response(item)
+
+    def _delete(self, name: str, options: dict[str, Any]) -> web.Response:
+        """One with a finalizer stays until that is taken off."""
+        item = self.items[name]
+        assert options["propagationPolicy"] == "Background"
+        if not self._is_met(item, options["preconditions"]):
+            return web.json_response({"code": 409, "reason": "Conflict"}, status=409)
+        self.version += 1
+        if item["metadata"].get("finalizers"):
+            item["metadata"] |= {"deletionTimestamp": "2025-09-11T03:45:48Z", "resourceVersion": str(self.version)}
+            return web.json_response(item)
+        del self.items[name]
+        return web.json_response({"kind": "Status", "status": "Success"})
+
+    def _is_met(self, item: dict[str, Any], wanted: dict[str, Any]) -> bool:
+        return all(
+            wanted.get(key, item["metadata"][key]) == item["metadata"][key] for key in ("uid", "resourceVersion")
+        )
 
     def _list(self, request: web.Request) -> web.Response:
         start = int(request.query.get("continue") or 0)
@@ -85,7 +120,9 @@ class FakeCluster:
 
 
 @asynccontextmanager
-async def a_store(cluster: FakeCluster, call_seconds: float) -> AsyncIterator[KubernetesStore]:
+async def a_store(
+    cluster: FakeCluster, call_seconds: float, observe: Observer = ignore
+) -> AsyncIterator[KubernetesStore]:
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", cluster.answer)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.01)
@@ -94,11 +131,14 @@ async def a_store(cluster: FakeCluster, call_seconds: float) -> AsyncIterator[Ku
     await site.start()
 
     async def connect() -> ApiClient:
+        """The client loads the system's certificates each time, which takes longer than a test."""
         configuration = Configuration()
         configuration.host = site.name
-        return ApiClient(configuration)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ssl, "create_default_context", lambda **_: ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+            return ApiClient(configuration)
 
-    store = KubernetesStore("transcription", connect, call_seconds, pause_seconds=0.01)
+    store = KubernetesStore("transcription", connect, call_seconds, pause_seconds=0.01, observe=observe)
     await store.start()
     try:
         await until(lambda: store.is_synced and bool(cluster.watches))
@@ -114,13 +154,27 @@ async def until(is_so: Callable[[], bool]) -> None:
             await asyncio.sleep(0.002)
 
 
+def everything(store: KubernetesStore) -> list[Row]:
+    """All that it keeps, newest first."""
+    return store.rows.page(lambda _: True, None, 10_000)
+
+
+def names(store: KubernetesStore) -> list[str]:
+    return [row.name for row in everything(store)]
+
+
 Story = Callable[[FakeCluster, KubernetesStore], Awaitable[None]]
 
 
-def play(story: Story, cluster: FakeCluster | None = None, call_seconds: float = PATIENCE_SECONDS) -> None:
+def play(
+    story: Story,
+    cluster: FakeCluster | None = None,
+    call_seconds: float = PATIENCE_SECONDS,
+    observe: Observer = ignore,
+) -> None:
     async def run() -> None:
         server = cluster or FakeCluster()
-        async with a_store(server, call_seconds) as store:
+        async with a_store(server, call_seconds, observe) as store:
             await story(server, store)
 
     asyncio.run(run())

@@ -5,7 +5,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from standardwebhooks import Webhook
 
-from crds.callback import SecretError, SignatureError, build_completed, build_ended, render_payload, sign, verify
+from crds.callback import (
+    SecretError,
+    SignatureError,
+    TooManySignaturesError,
+    build_completed,
+    build_ended,
+    render_payload,
+    sign,
+    verify,
+)
 
 SECRET = "whsec_" + "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 OTHER = "whsec_" + "YWJjZGVmZ2hpamFiY2RlZmdoaWphYmNkZWZnaGlqYWI="
@@ -36,6 +45,7 @@ def test_one_good_signature_among_others_is_enough() -> None:
         {"webhook-id": "msg_2"},
         {"webhook-id": ""},
         {"webhook-id": "x" * 257},
+        {"webhook-id": "msg.1"},
         {"webhook-timestamp": "soon"},
         {"webhook-timestamp": "-5"},
         {"webhook-timestamp": "1" * 400},
@@ -52,6 +62,29 @@ def test_one_good_signature_among_others_is_enough() -> None:
 def test_it_is_refused_when_a_header_is_wrong(change: dict[str, str]) -> None:
     with pytest.raises(SignatureError):
         verify([SECRET], sign(SECRET, "msg_1", NOW, BODY) | change, BODY, NOW)
+
+
+@pytest.mark.parametrize("message_id", ["msg.1", ".", "msg_1.1767323045", "x" * 257, "x" * 10_000])
+def test_case_125_an_id_with_a_dot_or_too_long_is_refused_though_it_is_signed(message_id: str) -> None:
+    with pytest.raises(SignatureError, match="webhook-id"):
+        verify([SECRET], sign(SECRET, message_id, NOW, BODY), BODY, NOW)
+
+
+@pytest.mark.parametrize("signature", ["v1,abc", "v1a,abc", ""])
+def test_case_126_too_many_signatures_are_refused_though_one_is_good(signature: str) -> None:
+    headers = sign(SECRET, "msg_1", NOW, BODY)
+    good = headers["webhook-signature"]
+    assert verify([SECRET], headers | {"webhook-signature": " ".join([signature] * 9 + [good])}, BODY, NOW) == "msg_1"
+    with pytest.raises(TooManySignaturesError):
+        verify([SECRET], headers | {"webhook-signature": " ".join([good] + [signature] * 10)}, BODY, NOW)
+
+
+def test_case_127_a_signature_in_another_case_or_padding_is_refused() -> None:
+    headers = sign(SECRET, "msg_1", NOW, BODY)
+    good = headers["webhook-signature"]
+    for other in (good.swapcase().replace("V1,", "v1,"), good.rstrip("="), good + "=", good.replace("v1,", "v1, ")):
+        with pytest.raises(SignatureError, match="no signature matches"):
+            verify([SECRET], headers | {"webhook-signature": other}, BODY, NOW)
 
 
 @pytest.mark.parametrize("age", [timedelta(minutes=5, seconds=1), -timedelta(minutes=5, seconds=1)])

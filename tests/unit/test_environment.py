@@ -15,6 +15,7 @@ def some_settings() -> ControllerSettings:
             "s3_bucket": "media",
             "s3_endpoint": "http://s3:9000",
             "callback_secret_name": "signing",
+            "callback_url": "http://scribe-api.media.svc:8080/api/upload-video/result",
             "worker_image": "worker:1",
             "worker_service_account": "worker",
             "worker_s3_secret": "s3-worker",

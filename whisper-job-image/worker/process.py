@@ -10,6 +10,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from crds.addresses import Allowed
 from crds.log import configure_logging
 from crds.reasons import ExitCode
 from crds.worker import TERMINATION_MESSAGE_PATH
@@ -57,7 +58,7 @@ def run(settings: WorkerSettings, words: LastWords, cluster: report.Cluster) -> 
             decode=media.decode,
             load_engine=lambda: _load_engine(settings, scratch),
             reporter=report.Reporter(client, task.target, cluster.account),
-            courier=Courier(task, secret, lambda: datetime.now(UTC)),
+            courier=Courier(task, secret, lambda: datetime.now(UTC), Allowed.parse(settings.callback_allowed_hosts)),
             tell_result=words.tell_result,
         )
         gate = ProgressGate(settings.pod_uid, task.target.attempt, task.progress_interval_seconds, time.monotonic)

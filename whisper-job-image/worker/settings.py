@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
+from crds.addresses import AllowedHosts
 from crds.callback import SigningSecret
 from crds.worker import WorkerTask
 from worker.errors import InvalidTaskError
@@ -26,6 +27,9 @@ class WorkerSettings(BaseSettings):
     s3_endpoint: str | None = Field(default=None, description="URL of the S3 server; AWS when unset.")
     s3_path_style: bool = Field(default=False, description="Bucket name in the path instead of the host name.")
     callback_secret: SigningSecret | None = Field(default=None, description="whsec_ secret that signs the callback.")
+    callback_allowed_hosts: Annotated[AllowedHosts, NoDecode] = Field(
+        default=(), description="Hosts and networks inside that the callback may go to, comma separated."
+    )
     model_dir: Path = Field(default=Path("/models"), description="Folder of <name>.pt models.")
     max_input_bytes: int = Field(default=10 * 1024**3, gt=0, description="Largest media file that is fetched.")
     max_audio_seconds: float = Field(

@@ -49,6 +49,9 @@ labels: {{- include "transcription.labels" . | nindent 2 }}
 {{- with $values.callback.signingSecret }}
 - {name: {{ $.prefix }}_CALLBACK_SECRET, valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: secret}}}
 {{- end }}
+{{- with $values.callback.allowedHosts }}
+- {name: {{ $.prefix }}_CALLBACK_ALLOWED_HOSTS, value: {{ join "," . | quote }}}
+{{- end }}
 {{- with (index $values .component).s3Secret }}
 - {name: AWS_ACCESS_KEY_ID, valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: AWS_ACCESS_KEY_ID}}}
 - {name: AWS_SECRET_ACCESS_KEY, valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: AWS_SECRET_ACCESS_KEY}}}
@@ -62,4 +65,32 @@ labels: {{- include "transcription.labels" . | nindent 2 }}
 
 {{- define "transcription.containerSecurity" -}}
 {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
+{{- end }}
+
+{{/* The PriorityClass of one level, or nothing. Cluster-scoped, so named as the admission policy is; a resource takes 63 characters. */}}
+{{- define "transcription.priorityClass" -}}
+{{- if .root.Values.priorityClasses.create -}}
+{{- $name := printf "%s.%s.%s" .root.Release.Namespace .root.Release.Name .level -}}
+{{- gt (len $name) 63 | ternary (printf "%s-%s" (trunc 8 (sha256sum $name)) .level) $name -}}
+{{- else -}}
+{{- (index .root.Values.priorityClasses .level).name -}}
+{{- end -}}
+{{- end }}
+
+{{/* What the modes of api.auth need beside; settings of the API say the same, but only once it runs. */}}
+{{- define "transcription.checkAuth" -}}
+{{- $auth := .Values.api.auth -}}
+{{- $given := dict "callback.signingSecret" .Values.callback.signingSecret -}}
+{{- if eq $auth.mode "api-key" -}}
+{{- $_ := set $given "api.auth.keysSecret" $auth.keysSecret -}}
+{{- else if eq $auth.mode "oidc" -}}
+{{- range $name, $value := pick $auth.oidc "issuer" "audience" "jwksUrl" -}}
+{{- $_ := set $given (printf "api.auth.oidc.%s" $name) $value -}}
+{{- end -}}
+{{- end -}}
+{{- range $name := keys $given | sortAlpha -}}
+{{- if and (ne $auth.mode "none") (not (get $given $name)) -}}
+{{- fail (printf "api.auth.mode=%s needs %s too" $auth.mode $name) -}}
+{{- end -}}
+{{- end -}}
 {{- end }}

@@ -4,9 +4,14 @@ import pytest
 import yaml
 from chart_rendering import CHART, NAMESPACE, RELEASE, ROOT, Chart, Manifest
 
-CLUSTER_KINDS = {"CustomResourceDefinition", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+CLUSTER_KINDS = {
+    "CustomResourceDefinition",
+    "PriorityClass",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+}
 RIGHTS = {
-    "scribe-api": {("transcriptionjobs", "create get list patch watch")},
+    "scribe-api": {("transcriptionjobs", "create delete get list patch watch")},
     "scribe-controller": {
         ("transcriptionjobs", "get list patch watch"),
         ("transcriptionjobs/status", "patch"),
@@ -68,7 +73,7 @@ def test_every_pod_is_restricted(rendered: list[Manifest]) -> None:
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert pod["enableServiceLinks"] is False
         assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
-        assert all(set(volume) == {"name", "emptyDir"} for volume in pod["volumes"])
+        assert all(set(volume) < {"name", "emptyDir", "secret"} for volume in pod["volumes"])
 
 
 def test_every_container_is_restricted_and_bounded(rendered: list[Manifest]) -> None:
@@ -79,7 +84,7 @@ def test_every_container_is_restricted_and_bounded(rendered: list[Manifest]) -> 
             "capabilities": {"drop": ["ALL"]},
         }
         assert container["resources"]["limits"]["memory"]
-        assert set(container["resources"]["requests"]) == {"cpu", "memory"}
+        assert set(container["resources"]["requests"]) - {"ephemeral-storage"} == {"cpu", "memory"}
         assert "cpu" not in container["resources"]["limits"]
         assert {"livenessProbe", "readinessProbe", "startupProbe"} <= set(container)
 
@@ -151,6 +156,56 @@ def test_an_image_is_pinned_when_a_digest_is_given(full: list[Manifest]) -> None
         "api": "transcription-api@sha256:" + "0123456789abcdef" * 4,
         "controller": "transcription-controller:0.1.0",
     }
+
+
+def priority_classes(chart: Chart, release: str, *settings: str) -> dict[str, Manifest]:
+    words = [word for setting in settings for word in ("--set", setting)]
+    done = chart.run("template", release, CHART, *words)
+    assert done.returncode == 0, done.stderr
+    objects = [found for found in yaml.load_all(done.stdout, yaml.CSafeLoader) if found]
+    return {found["metadata"]["name"]: found for found in of_kind(objects, "PriorityClass")}
+
+
+def test_priority_classes_are_named_by_namespace_and_release(chart: Chart) -> None:
+    classes = priority_classes(chart, RELEASE)
+    assert {name: found["value"] for name, found in classes.items()} == {
+        f"{NAMESPACE}.{RELEASE}.low": -100,
+        f"{NAMESPACE}.{RELEASE}.high": 100,
+    }
+
+
+def test_no_class_evicts_others_unless_that_is_asked_for(chart: Chart) -> None:
+    assert {found["preemptionPolicy"] for found in priority_classes(chart, RELEASE).values()} == {"Never"}
+    asked = priority_classes(chart, RELEASE, "priorityClasses.high.preempts=true")
+    assert {name.rpartition(".")[2]: found["preemptionPolicy"] for name, found in asked.items()} == {
+        "low": "Never",
+        "high": "PreemptLowerPriority",
+    }
+
+
+def test_priority_classes_fit_into_a_resource_when_the_release_has_a_long_name(chart: Chart) -> None:
+    one, other = (priority_classes(chart, letter * 53) for letter in "rs")
+    assert all(len(name) <= 63 for name in {*one, *other})
+    assert len({*one, *other}) == 4
+
+
+def test_the_api_has_room_on_its_disk_for_four_uploads(rendered: list[Manifest]) -> None:
+    (pod,) = [pod for pod in pod_specs(rendered) if pod["containers"][0]["name"] == "api"]
+    (container,) = pod["containers"]
+    audio = next(int(e["value"]) for e in container["env"] if e["name"] == "API_MAX_AUDIO_BYTES")
+    size = next(volume["emptyDir"]["sizeLimit"] for volume in pod["volumes"] if volume["name"] == "tmp")
+    assert 4 * audio < size == container["resources"]["requests"]["ephemeral-storage"]
+    assert size < container["resources"]["limits"]["ephemeral-storage"]
+
+
+def test_keys_are_mounted_as_a_folder_when_there_are_any(chart: Chart, full: list[Manifest]) -> None:
+    (pod,) = [pod for pod in pod_specs(full) if pod["containers"][0]["name"] == "api"]
+    (mount,) = [mount for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == "keys"]
+    (file,) = [e["value"] for e in pod["containers"][0]["env"] if e["name"] == "API_KEYS_FILE"]
+    (volume,) = [volume["secret"] for volume in pod["volumes"] if volume["name"] == "keys"]
+    assert "subPath" not in mount, "such a file never changes"
+    assert file == f"{mount['mountPath']}/{volume['items'][0]['path']}"
+    assert all(volume["name"] == "tmp" for pod in pod_specs(chart.render()) for volume in pod["volumes"])
 
 
 @pytest.mark.parametrize("wrong", ["nodePort", "clusterIP"])

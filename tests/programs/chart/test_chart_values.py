@@ -7,6 +7,7 @@ from pydantic_settings import BaseSettings
 
 from api.settings import ApiSettings
 from controller.settings import ControllerSettings
+from tests.support.api_fakes import SECRET
 
 AWS_KEYS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
 OWN_RESULT = "http://scribe-api.media.svc:8080/api/upload-video/result"
@@ -35,8 +36,8 @@ def test_the_environment_is_the_settings_and_nothing_else(
 def test_the_settings_take_the_environment(
     rendered: list[Manifest], monkeypatch: pytest.MonkeyPatch, part: str, settings: type[BaseSettings]
 ) -> None:
-    for name, value in plain(env_of(rendered, part)).items():
-        monkeypatch.setenv(name, value)
+    for name, entry in env_of(rendered, part).items():
+        monkeypatch.setenv(name, entry.get("value", SECRET))
     assert settings().model_dump()["namespace"] == "media"
 
 
@@ -82,16 +83,57 @@ def test_large_numbers_are_written_out(chart: Chart) -> None:
         ("s3.endpoint=s3:9000", "/s3/endpoint"),
         ("s3.publicEndpoint=https://example.org/s3", "/s3/publicEndpoint"),
         ("callback.retrySchedule=1..2", "/callback/retrySchedule"),
+        ("callback.allowedHosts={http://hooks}", "/callback/allowedHosts/0"),
         ("worker.model=../demo.pt", "/worker/model"),
         ("s3.pathstyle=true", "/s3"),
         ("callback.signingSecret=whsec_C2FVsBQIhrscChlQIMV", "/callback/signingSecret"),
         ("worker.gpu.count=9", "/worker/gpu/count"),
         ("worker.image.pullPolicy=Sometimes", "/worker/image/pullPolicy"),
         ("worker.resources.limit.memory=1Gi", "/worker/resources"),
+        ("worker.models={../demo}", "/worker/models/0"),
+        ("api.auth.mode=basic", "/api/auth/mode"),
+        ("api.auth.oidc.issuer=id.example.org", "/api/auth/oidc/issuer"),
+        ("api.auth.oidc.algorithms={HS256}", "/api/auth/oidc/algorithms/0"),
+        ("api.rate.seconds=0", "/api/rate/seconds"),
+        ("api.trustedProxies={proxy.example.org}", "/api/trustedProxies/0"),
+        ("priorityClasses.low.value=high", "/priorityClasses/low/value"),
+        ("priorityClasses.high.name=Urgent", "/priorityClasses/high/name"),
     ],
 )
 def test_a_wrong_value_is_refused(chart: Chart, wrong: str, place: str) -> None:
     assert f"at '{place}'" in chart.refuse(wrong)
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ("api.auth.mode=api-key callback.signingSecret=signing", "api.auth.keysSecret"),
+        ("api.auth.mode=api-key api.auth.keysSecret=keys", "callback.signingSecret"),
+        ("api.auth.mode=oidc callback.signingSecret=signing", "api.auth.oidc.audience"),
+        (
+            "api.auth.mode=oidc callback.signingSecret=signing api.auth.oidc.audience=a"
+            " api.auth.oidc.issuer=https://id.example.org",
+            "api.auth.oidc.jwksUrl",
+        ),
+    ],
+)
+def test_half_a_way_of_knowing_callers_is_refused(chart: Chart, given: str, missing: str) -> None:
+    assert f"needs {missing} too" in chart.refuse(*given.split())
+
+
+def test_requests_get_the_classes_that_the_installation_names(chart: Chart, full: list[Manifest]) -> None:
+    env = plain(env_of(full, "api"))
+    assert (env["API_PRIORITY_LOW"], env["API_PRIORITY_HIGH"]) == ("media.scribe.low", "media.scribe.high")
+    done = chart.run(
+        "template", "scribe", CHART, "--set", "priorityClasses.create=false", "--set", "priorityClasses.low.name=spare"
+    )
+    assert "kind: PriorityClass" not in done.stdout
+    assert '{name: API_PRIORITY_LOW, value: "spare"}' in done.stdout
+    assert "API_PRIORITY_HIGH" not in done.stdout
+
+
+def test_the_default_model_comes_first_in_the_list_of_models(full: list[Manifest]) -> None:
+    assert plain(env_of(full, "api"))["API_MODELS"] == "large-v3,turbo"
 
 
 def test_the_schema_is_closed_wherever_a_key_could_be_mistyped() -> None:
@@ -142,3 +184,9 @@ def test_the_notes_warn_when_s3_has_no_keys(chart: Chart) -> None:
 def test_the_notes_warn_when_callbacks_are_not_signed(chart: Chart) -> None:
     assert "callbacks are not signed" in chart.notes()
     assert "callbacks are not signed" not in chart.notes("callback.signingSecret=signing")
+
+
+def test_the_notes_warn_when_anybody_may_call(chart: Chart) -> None:
+    assert "whoever reaches the API may use it" in chart.notes()
+    known = ("api.auth.mode=api-key", "api.auth.keysSecret=keys", "callback.signingSecret=signing")
+    assert "whoever reaches the API" not in chart.notes(*known)

@@ -1,9 +1,11 @@
 import asyncio
 import json
 import ssl
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import httpx2
 import pytest
 from standardwebhooks.webhooks import Webhook
 
@@ -92,7 +94,8 @@ def test_completed_one_carries_the_transcript() -> None:
 def test_own_url_is_called_when_the_request_names_one() -> None:
     async def scene() -> list[str]:
         async with Loopback() as server:
-            outbox = build_outbox(some_settings(callback_url="http://127.0.0.1:9/no"))
+            settings = some_settings(callback_url="http://127.0.0.1:9/no", callback_allowed_hosts="127.0.0.1")
+            outbox = build_outbox(settings)
             await outbox.send(a_transcription(FAILED, callback={"url": f"{server.url}/mine?a=1"}))
             await outbox.close()
             return [request.path for request in server.requests]
@@ -169,14 +172,34 @@ def test_try_has_no_status_code_when_the_url_cannot_be_called(url: str) -> None:
     assert report == Report(ID, NOW)
 
 
-@pytest.mark.parametrize("error", [ExceptionGroup("all", [OSError("x")]), UnicodeError("x"), RuntimeError("x")])
-def test_try_has_no_status_code_whatever_sending_raises(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [httpx2.ReadError("x"), OSError("x"), UnicodeError("x")])
+def test_try_has_no_status_code_and_makes_no_noise_when_the_receiver_is_at_fault(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(door.httpx2.AsyncClient, "stream", raising(error))
+    report, _ = send(FAILED)
+    assert report == Report(ID, NOW)
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("error", [ExceptionGroup("all", [OSError("x")]), RuntimeError("x"), AttributeError("x")])
+def test_try_is_counted_and_the_fault_is_logged_when_it_is_ours(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(door.httpx2.AsyncClient, "stream", raising(error))
+    report, _ = send(FAILED)
+    assert report == Report(ID, NOW)
+    (line,) = caplog.records
+    assert (line.levelname, line.message, vars(line)["transcription"]) == ("ERROR", "callback broke down", "ns/clip")
+    assert line.exc_info is not None
+    assert line.exc_info[1] is error
+
+
+def raising(error: Exception) -> Callable[..., None]:
     def break_down(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(door.httpx2.AsyncClient, "stream", break_down)
-    report, _ = send(FAILED)
-    assert report == Report(ID, NOW)
+    return break_down
 
 
 def test_try_ends_when_the_receiver_hangs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,8 +17,8 @@ from api.receive import MAX_RESULT_NODES, render_canonical
 from api.rows import Row
 from api.schemas import CallbackPayload
 from api.strict_json import count_nodes
-from crds.callback import build_completed, render_payload, sign
-from tests.support.api_fakes import KEY, NOW, SECRET, Caller, FakeStore, FakeUploads, a_result, a_row, some_settings
+from crds.callback import build_completed, render_payload
+from tests.support.api_fakes import KEY, Caller, FakeStore, FakeUploads, a_result, a_row, some_settings
 
 BASE = "/api/upload-video"
 COMPLETED = {"job_id": "a", "result": {"text": "hello", "segments": [], "language": "en"}}
@@ -70,27 +70,74 @@ def test_case_128_a_callback_of_an_unknown_job_stores_nothing(client: Caller, up
         [],
     ],
 )
-def test_a_callback_that_makes_no_sense_is_refused(client: Caller, store: FakeStore, payload: Any) -> None:
+def test_case_131_a_callback_that_makes_no_sense_is_refused(client: Caller, store: FakeStore, payload: Any) -> None:
     store.rows.see(ended())
     assert client.post(f"{BASE}/result", json=payload).status_code == 422
 
 
-def test_case_119_a_callback_needs_a_signature_when_a_secret_is_set(store: FakeStore, uploads: FakeUploads) -> None:
-    store.rows.see(ended())
-    app = build_app(some_settings(callback_secret=SECRET), store, uploads, lambda: NOW)
-    body = json.dumps(COMPLETED).encode()
-    headers = {"content-type": "application/json"}
-    good = headers | sign(SECRET, "msg_1", NOW, body)
-    with TestClient(app) as client:
-        assert client.post(f"{BASE}/result", content=body, headers=headers).status_code == 401
-        assert client.post(f"{BASE}/result", content=body + b" ", headers=good).status_code == 401
-        assert client.post(f"{BASE}/result", content=body, headers=good).status_code == 200
-
-
-def test_a_callback_over_the_cap_is_refused(store: FakeStore, uploads: FakeUploads) -> None:
+def test_case_131_a_callback_over_the_cap_is_refused(store: FakeStore, uploads: FakeUploads) -> None:
     store.rows.see(ended())
     with TestClient(build_app(some_settings(max_result_bytes=10), store, uploads)) as client:
         assert client.post(f"{BASE}/result", json=COMPLETED).status_code == 413
+
+
+@pytest.mark.parametrize("size", [65_000, 1_600_000])
+def test_case_131_a_long_result_is_kept_in_s3_and_not_in_the_cluster(
+    client: Caller, store: FakeStore, uploads: FakeUploads, size: int
+) -> None:
+    store.rows.see(ended())
+    before = store.rows.get("a")
+    assert client.post(f"{BASE}/result", json=COMPLETED | {"result": {"text": "x" * size}}).status_code == 200
+    assert len(uploads.objects["callbacks/transcription/a/uid-of-a/0.json"]) > size
+    assert store.rows.get("a") is before
+
+
+def test_case_131_a_deep_result_is_refused(client: Caller, store: FakeStore, uploads: FakeUploads) -> None:
+    store.rows.see(ended())
+    body = b'{"job_id":"a","result":{"x":' + b"[" * 1000 + b"]" * 1000 + b"}}"
+    answer = client.post(f"{BASE}/result", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code in (400, 422)
+    assert list(uploads.objects) == [KEY]
+
+
+def test_case_133_text_is_kept_as_it_is(client: Caller, store: FakeStore, uploads: FakeUploads) -> None:
+    store.rows.see(ended())
+    text = "<script>alert(1)</script> \x1b[31m \u202e \x00 \r\n"
+    assert client.post(f"{BASE}/result", json=COMPLETED | {"result": {"text": text}}).status_code == 200
+    kept = uploads.objects["callbacks/transcription/a/uid-of-a/0.json"]
+    assert json.loads(kept)["result"]["text"] == text
+    assert not {0x00, 0x1B, 0x0D} & set(kept)
+
+
+@pytest.mark.parametrize("progress", [101, -1, "50", 40, 1.5, None])
+def test_case_134_progress_is_none_of_the_receivers(
+    client: Caller, store: FakeStore, uploads: FakeUploads, progress: Any
+) -> None:
+    store.rows.see(ended())
+    before = store.rows.get("a")
+    for payload in (COMPLETED | {"progress": progress}, {"job_id": "a", "progress": progress}):
+        assert client.post(f"{BASE}/result", json=payload).status_code == 422
+    assert store.rows.get("a") is before
+    assert list(uploads.objects) == [KEY]
+
+
+def post_at_once(client: Caller, payloads: list[Any]) -> list[int]:
+    async def post() -> list[int]:
+        posts = (client._client.post(f"{BASE}/result", json=payload) for payload in payloads)
+        return [answer.status_code for answer in await asyncio.gather(*posts)]
+
+    return client._loop.run_until_complete(post())
+
+
+@pytest.mark.parametrize("texts", [1, 100])
+def test_case_136_a_hundred_at_once_have_one_effect(
+    client: Caller, store: FakeStore, uploads: FakeUploads, texts: int
+) -> None:
+    store.rows.see(ended())
+    payloads = [COMPLETED | {"result": {"text": str(n % texts)}} for n in range(100)]
+    statuses = sorted(post_at_once(client, payloads))
+    assert statuses == ([200] * 100 if texts == 1 else [200] + [409] * 99)
+    assert [key for key in uploads.objects if key != KEY] == ["callbacks/transcription/a/uid-of-a/0.json"]
 
 
 @pytest.mark.parametrize("state", ["Pending", "Queued", "Starting", "Running"])
@@ -155,16 +202,18 @@ def test_one_callback_at_a_time_is_unfolded(client: Caller, store: FakeStore, mo
     assert (held, parsing.locked()) == ([True, True], False)
 
 
-def test_callbacks_that_find_no_seat_are_asked_to_come_again(
+def test_large_callbacks_that_find_no_seat_are_asked_to_come_again(
     client: Caller, store: FakeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.rows.see(ended())
     monkeypatch.setattr(receive, "SEAT_SECONDS", 0.01)
     parts = client.app.state.parts
     client.app.state.parts = replace(parts, receiving=asyncio.Semaphore(0))
-    assert client.post(f"{BASE}/result", json=COMPLETED).status_code == 503
-    client.app.state.parts = parts
+    large = COMPLETED | {"result": {"text": "x" * THREAD_BYTES}}
+    assert client.post(f"{BASE}/result", json=large).status_code == 503
     assert client.post(f"{BASE}/result", json=COMPLETED).status_code == 200
+    client.app.state.parts = parts
+    assert client.post(f"{BASE}/result", json=large).status_code == 409
 
 
 def test_the_kept_bytes_are_the_same_however_the_payload_is_spelt() -> None:

@@ -6,7 +6,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import build_app
-from tests.support.api_fakes import KEY, VIDEO_URL, Caller, FakeStore, FakeUploads, some_settings
+from tests.support.api_fakes import KEY, VIDEO_URL, Caller, FakeStore, FakeUploads, a_row, some_settings
 
 BASE = "/api/upload-video"
 WISH = {"job_id": "a", "video_url": VIDEO_URL}
@@ -85,3 +85,48 @@ def test_a_known_id_is_looked_up_past_the_cache(client: Caller, store: FakeStore
     assert row is not None
     store.cached["a"] = replace(row, request_digest="another")
     assert client.post(f"{BASE}/process-video", json=WISH).status_code == 202
+
+
+def request(client: Caller, key: str, **options: object) -> tuple[int, str]:
+    asked = {"video_url": VIDEO_URL, **options}
+    answer = client.post(f"{BASE}/request-process", json=asked, headers={"idempotency-key": key})
+    return answer.status_code, answer.json().get("job_id") or answer.json()["code"]
+
+
+def test_case_48_the_same_idempotency_key_is_the_same_job(client: Caller, store: FakeStore) -> None:
+    first = request(client, "order 7")
+    assert first[0] == 202
+    assert [request(client, "order 7") for _ in range(3)] == [first] * 3
+    assert request(client, "order 8")[1] != first[1]
+    assert request(client, "order 7", language="ko") == (409, "job_conflict")
+    assert len(store.list()) == 2
+
+
+@pytest.mark.parametrize("key", ["", " ", "x" * 256, "a\tb", " a", "é"])
+def test_an_idempotency_key_that_cannot_be_one_is_refused(client: Caller, key: str) -> None:
+    headers = {"idempotency-key": key.encode()}
+    answer = client.request("POST", f"{BASE}/request-process", json={"video_url": VIDEO_URL}, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
+
+
+def test_a_priority_is_the_installations_class_of_that_name(store: FakeStore, uploads: FakeUploads) -> None:
+    settings = some_settings(priority_low="t-low", priority_high="t-high")
+    with TestClient(build_app(settings, store, uploads)) as client:
+        for priority in ("low", "normal", "high"):
+            asked = WISH | {"job_id": priority, "priority": priority}
+            assert client.post(f"{BASE}/process-video", json=asked).status_code == 202
+        urgent = WISH | {"job_id": "u", "priority": "system-node-critical"}
+        assert client.post(f"{BASE}/process-video", json=urgent).status_code == 422
+    assert [store.specs[name].priority for name in ("low", "normal", "high")] == ["t-low", None, "t-high"]
+
+
+def test_nothing_is_started_when_too_many_are_unfinished(store: FakeStore, uploads: FakeUploads) -> None:
+    store.rows.see(a_row("running", 50, {"state": "Running"}))
+    store.rows.see(a_row("done", 51, {"state": "Succeeded"}))
+    with TestClient(build_app(some_settings(max_live_jobs=2), store, uploads)) as client:
+        assert client.post(f"{BASE}/process-video", json=WISH).status_code == 202
+        refused = client.post(f"{BASE}/process-video", json=WISH | {"job_id": "b"})
+        again = client.post(f"{BASE}/process-video", json=WISH)
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_many_jobs")
+    assert int(refused.headers["retry-after"]) > 0
+    assert again.status_code == 202

@@ -1,14 +1,18 @@
 """The S3 door: what it signs, and how it fails. Real signatures are checked against a real S3 on the cluster."""
 
 import asyncio
+import io
 import socket
 import threading
-from typing import Any
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from pydantic import ValidationError
 
-from api.doors import StoredObject, UnavailableError
+from api.doors import RangeError, StoredObject, UnavailableError
 from api.uploads import THREADS, S3Uploads
 from tests.support.api_fakes import some_settings
 
@@ -128,3 +132,170 @@ def test_an_endpoint_that_hangs_is_unavailable_within_the_deadline() -> None:
                 await uploads.stop()
 
         asyncio.run(run())
+
+
+T = TypeVar("T")
+
+
+class CannedS3:
+    """Answers each request with the next of some canned answers, and keeps what was asked."""
+
+    def __init__(self, *answers: bytes) -> None:
+        self.answers = list(answers)
+        self.asked: list[tuple[str, dict[str, str]]] = []
+        self.seen: list[tuple[str, str]] = []
+        self.gone = asyncio.Event()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        line, *fields = head.rstrip().split("\r\n")
+        headers = {name.lower(): text for name, text in (field.split(": ", 1) for field in fields)}
+        self.asked.append((line, headers))
+        answer = self.answers.pop(0)
+        await reader.readexactly(int(headers.get("content-length", 0)) if "expect" not in headers else 0)
+        writer.write(answer)
+        if b"Connection: close" not in answer and answer:
+            with suppress(ConnectionError):
+                await reader.read()
+            self.gone.set()
+        writer.close()
+
+    def run(self, story: Callable[[S3Uploads], Awaitable[T]]) -> T:
+        async def run() -> T:
+            server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
+            host, port = server.sockets[0].getsockname()
+            settings = some_settings(s3_endpoint=f"http://{host}:{port}", s3_path_style=True)
+            uploads = S3Uploads(settings, 60, lambda *call: self.seen.append(call[:2]))
+            try:
+                return await story(uploads)
+            finally:
+                await uploads.stop()
+                server.close()
+
+        return asyncio.run(run())
+
+
+def canned(status: int, body: bytes = b"", length: int | None = None, **headers: str) -> bytes:
+    named = {"ETag": '"e"', **{name.replace("_", "-"): text for name, text in headers.items()}}
+    lines = "".join(f"{name}: {text}\r\n" for name, text in named.items())
+    size = len(body) if length is None else length
+    return f"HTTP/1.1 {status} X\r\nContent-Length: {size}\r\n{lines}\r\n".encode() + body
+
+
+def closing(status: int, body: bytes = b"", length: int | None = None, **headers: str) -> bytes:
+    return canned(status, body, length, Connection="close", **headers)
+
+
+def test_a_range_is_asked_of_s3_and_its_place_is_told() -> None:
+    s3 = CannedS3(closing(206, b"bcd", Content_Range="bytes 1-3/9"))
+
+    async def story(uploads: S3Uploads) -> tuple[str | None, bytes]:
+        found = await uploads.open("a.json", "bytes=1-3")
+        assert found is not None
+        assert (found.etag, found.size_bytes) == ('"e"', 3)
+        return found.content_range, b"".join([chunk async for chunk in found.chunks])
+
+    assert s3.run(story) == ("bytes 1-3/9", b"bcd")
+    assert s3.asked[0][1]["range"] == "bytes=1-3"
+    assert s3.seen == [("get", "ok")]
+
+
+def test_a_range_behind_the_end_tells_the_size() -> None:
+    s3 = CannedS3(closing(416), closing(200, length=9))
+    with pytest.raises(RangeError) as caught:
+        s3.run(lambda uploads: uploads.open("a.json", "bytes=9-"))
+    assert caught.value.size_bytes == 9
+
+
+def test_an_object_that_breaks_off_is_unavailable() -> None:
+    s3 = CannedS3(closing(200, b"x" * 300_000, 900_000))
+
+    async def story(uploads: S3Uploads) -> int:
+        found = await uploads.open("a.json")
+        assert found is not None
+        read = 0
+        with pytest.raises(UnavailableError):
+            async for chunk in found.chunks:
+                read += len(chunk)
+        return read
+
+    assert 0 < s3.run(story) < 900_000
+    assert s3.seen == [("get", "ok"), ("get", "unavailable")]
+
+
+def test_an_object_that_breaks_off_at_once_is_unavailable_before_anything_is_answered() -> None:
+    with pytest.raises(UnavailableError):
+        CannedS3(closing(200, b"x", 900_000)).run(lambda uploads: uploads.open("a.json"))
+
+
+def test_the_connection_is_closed_when_nobody_reads_on() -> None:
+    async def story(uploads: S3Uploads) -> None:
+        found = await uploads.open("a.json")
+        assert found is not None
+        assert await anext(found.chunks)
+        await found.chunks.aclose()
+        async with asyncio.timeout(5):
+            await s3.gone.wait()
+
+    s3 = CannedS3(canned(200, b"x" * 300_000, 900_000))
+    s3.run(story)
+
+
+def test_a_file_is_sent_from_its_beginning_and_left_open() -> None:
+    s3 = CannedS3(closing(404), closing(200))
+    file = io.BytesIO(b"sound")
+    file.read()
+    assert s3.run(lambda uploads: uploads.put_file("a.wav", file, "audio/wav")) == StoredObject('"e"', 5)
+    assert not file.closed
+    assert s3.asked[1][0].startswith("PUT /media/a.wav ")
+    assert (s3.asked[1][1]["content-length"], s3.asked[1][1]["content-type"]) == ("5", "audio/wav")
+    assert s3.seen == [("head", "not_found"), ("put", "ok")]
+
+
+@pytest.mark.parametrize(("status", "outcome"), [(403, "refused"), (503, "unavailable")])
+def test_a_file_that_s3_does_not_take_is_unavailable(status: int, outcome: str) -> None:
+    s3 = CannedS3(closing(404), closing(status))
+    with pytest.raises(UnavailableError):
+        s3.run(lambda uploads: uploads.put_file("a.wav", io.BytesIO(b"sound"), "audio/wav"))
+    assert s3.seen[-1] == ("put", outcome)
+
+
+def listed(*keys: str, is_more: bool = False) -> bytes:
+    found = "".join(f"<Contents><Key>{key}</Key></Contents>" for key in keys)
+    more = str(is_more).lower()
+    return closing(200, f"<ListBucketResult><IsTruncated>{more}</IsTruncated>{found}</ListBucketResult>".encode())
+
+
+def test_all_below_a_prefix_is_deleted_page_by_page() -> None:
+    done = closing(200, b"<DeleteResult/>")
+    s3 = CannedS3(listed("a/1", "a/2", is_more=True), done, listed("a/3"), done)
+    s3.run(lambda uploads: uploads.delete_all("a/"))
+    assert [line.split()[0] for line, _ in s3.asked] == ["GET", "POST", "GET", "POST"]
+    assert parse_qs(urlsplit(s3.asked[2][0].split()[1]).query)["start-after"] == ["a/2"]
+    assert s3.asked[1][1]["content-md5"]
+    assert s3.seen == [("list", "ok"), ("delete", "ok")] * 2
+
+
+def test_what_s3_does_not_delete_is_no_success() -> None:
+    left = b"<DeleteResult><Error><Key>a/1</Key><Code>AccessDenied</Code></Error></DeleteResult>"
+    s3 = CannedS3(listed("a/1"), closing(200, left))
+    with pytest.raises(UnavailableError):
+        s3.run(lambda uploads: uploads.delete_all("a/"))
+    assert s3.seen[-1] == ("delete", "refused")
+
+
+@pytest.mark.parametrize("answer", [closing(404), closing(403), closing(200, b"<p>Welcome</p>")])
+def test_what_is_not_listed_is_not_taken_for_deleted(answer: bytes) -> None:
+    with pytest.raises(UnavailableError):
+        CannedS3(answer).run(lambda uploads: uploads.delete_all("a/"))
+
+
+def test_a_prefix_that_another_id_may_begin_with_is_refused() -> None:
+    with pytest.raises(ValueError, match="slash"):
+        CannedS3().run(lambda uploads: uploads.delete_all("transcripts/a"))
+
+
+@pytest.mark.parametrize("seconds", [8 * 86400, 0, -1])
+def test_case_75_an_url_lives_for_a_week_at_most(seconds: int) -> None:
+    with pytest.raises(ValidationError):
+        some_settings(upload_expiry_seconds=seconds)

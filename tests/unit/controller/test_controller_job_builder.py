@@ -46,6 +46,7 @@ FULL = (
         s3_endpoint="http://s3:9000",
         s3_path_style=True,
         callback_secret_name="signing",
+        callback_allowed_hosts="hooks.svc,10.0.0.0/8",
         worker_s3_secret="worker-s3",
         worker_pod=FULL_POD,
     ),

@@ -32,7 +32,9 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         CONTROLLER_S3_PATH_STYLE="true",
         CONTROLLER_CALLBACK_SECRET=SECRET,
         CONTROLLER_MAX_ACTIVE="4",
+        CONTROLLER_CALLBACK_ALLOWED_HOSTS="hooks.svc, 10.0.0.0/8,",
     )
+    assert settings.callback_allowed_hosts == ("hooks.svc", "10.0.0.0/8")
     assert settings.callback_retry_schedule == (1, 2.5, 3)
     assert settings.worker_pod.node_selector == {"a": "b"}
     assert settings.worker_pod.resources.limits == {"memory": "8Gi"}
@@ -54,12 +56,29 @@ def test_defaults_hold_when_only_the_required_ones_are_set(monkeypatch: pytest.M
         ("CONTROLLER_CALLBACK_SECRET", "tooshort"),
         ("CONTROLLER_WORKER_POD", '{"nodeSelektor": {}}'),
         ("CONTROLLER_MAX_ACTIVE", "-1"),
+        ("CONTROLLER_CALLBACK_ALLOWED_HOSTS", "10.0.0.0/40"),
+        ("CONTROLLER_CALLBACK_ALLOWED_HOSTS", "http://hooks.svc"),
+        ("CONTROLLER_CALLBACK_URL", "http:///no-host"),
+        ("CONTROLLER_CALLBACK_URL", "http://[nonsense"),
         ("CONTROLLER_PROGRESS_INTERVAL_SECONDS", "0"),
     ],
 )
 def test_bad_value_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     with pytest.raises(ValidationError):
         read(monkeypatch, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts"),
+    [
+        ("http://api.ns.svc:8080/result", ("10.0.0.0/8", "api.ns.svc")),
+        ("http://api.ns.svc:8080/process-video", ("10.0.0.0/8",)),
+        (None, ("10.0.0.0/8",)),
+    ],
+)
+def test_own_host_is_allowed_for_the_own_url_alone(url: str | None, hosts: tuple[str, ...]) -> None:
+    settings = some_settings(callback_url="http://api.ns.svc:8080/result", callback_allowed_hosts="10.0.0.0/8")
+    assert settings.allowed_hosts(url) == hosts
 
 
 def test_secret_is_masked_when_settings_are_logged() -> None:

@@ -37,6 +37,14 @@ def test_an_empty_variable_is_as_good_as_none(environment: pytest.MonkeyPatch) -
     assert settings.callback_secret is None
 
 
+def test_allowed_hosts_are_split_and_checked(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("WORKER_CALLBACK_ALLOWED_HOSTS", "api.ns.svc,10.0.0.0/8")
+    assert read_settings().callback_allowed_hosts == ("api.ns.svc", "10.0.0.0/8")
+    environment.setenv("WORKER_CALLBACK_ALLOWED_HOSTS", "api/result")
+    with pytest.raises(InvalidTaskError):
+        read_settings()
+
+
 def test_the_log_level_may_be_in_lower_case(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("WORKER_LOG_LEVEL", "warning")
     assert read_settings().log_level == "WARNING"
