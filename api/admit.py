@@ -54,7 +54,7 @@ def _has_long_body(request: Request) -> bool:
     return "transfer-encoding" in request.headers or len(announced) > MAX_LENGTH_DIGITS
 
 
-def caller_of(request: Request) -> Caller:
+async def caller_of(request: Request) -> Caller:
     """The caller that the route has admitted."""
     caller: Caller = request.state.caller
     return caller

@@ -15,6 +15,7 @@ from api.guard import Guard
 from api.metrics import Metrics
 from api.observe import Observe
 from api.openapi import publish_openapi
+from api.quick import Quick
 from api.rates import build_rates
 from api.settings import ApiSettings
 from api.wiring import Parts, build_storage
@@ -66,10 +67,12 @@ def build_app(
         build_rates(settings),
         now,
     )
+    app.router.routes += routes.quick.routes
     for part in (routes, openai_routes, probes, docs_page):
         app.include_router(part.router)
     app.include_router(routes.receiver)
     install_handlers(app)
+    app.add_middleware(Quick, routes=app.routes)
     app.add_middleware(Guard)
     app.add_middleware(
         CORSMiddleware,

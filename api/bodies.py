@@ -6,7 +6,9 @@ from email.message import Message
 from typing import Any, TypeVar
 
 from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
 from api.errors import Code, ProblemError
@@ -27,6 +29,7 @@ THREAD_BYTES = 64 * 1024
 MAX_TYPE_CHARS = 200
 
 T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:
@@ -66,6 +69,15 @@ def parse_body(body: bytes, max_nodes: int = MAX_NODES) -> Any:
         raise ProblemError(422, Code.INVALID_JSON, str(error)) from error
 
 
+def validate(model: type[M], value: Any) -> M:
+    """The value as a model; a RequestValidationError, as FastAPI raises it, when it does not fit."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors(include_input=False)]
+        raise RequestValidationError(faults) from error
+
+
 def check_json_type(request: Request) -> None:
     """A ProblemError when a body is announced that is not application/json in UTF-8."""
     if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
@@ -99,6 +111,8 @@ class StrictRoute(APIRoute):
 
 
 def _is_json(content_type: str) -> bool:
+    if content_type == "application/json":
+        return True
     if len(content_type) > MAX_TYPE_CHARS:
         return False
     header = Message()

@@ -17,6 +17,8 @@ JOB_NOT_FOUND_MESSAGE = "해당 작업을 찾을 수 없습니다"
 OPENAI_PREFIX = "/v1/"
 RETRY_SECONDS = 2
 
+ANSWERED = (StarletteHTTPException, RequestValidationError, UnavailableError, RefusedError, ConflictError)
+
 logger = logging.getLogger(__name__)
 
 _FIELD = re.compile(r"[a-z_]{1,32}")
@@ -28,7 +30,6 @@ class Code(StrEnum):
     ALREADY_FINAL = "already_final"
     BAD_REQUEST = "bad_request"
     BODY_TOO_LARGE = "body_too_large"
-    CALLBACK_CONFLICT = "callback_conflict"
     FORBIDDEN = "forbidden"
     FORMAT_NOT_MADE = "format_not_made"
     INTERNAL_ERROR = "internal_error"
@@ -87,11 +88,13 @@ def job_not_found() -> ProblemError:
 
 def install_handlers(app: FastAPI) -> None:
     """Answer every error of the app as a problem."""
-    app.add_exception_handler(StarletteHTTPException, _answer_http)
-    app.add_exception_handler(RequestValidationError, _answer_invalid)
-    app.add_exception_handler(UnavailableError, _answer_unavailable)
-    app.add_exception_handler(RefusedError, _answer_refused)
-    app.add_exception_handler(ConflictError, _answer_conflict)
+    for kind in ANSWERED:
+        app.add_exception_handler(kind, answer_error)
+
+
+async def answer_error(request: Request, error: Exception) -> JSONResponse:
+    """The answer to one of the errors that are ANSWERED."""
+    return render_problem(_find_problem(error), request.url.path)
 
 
 def render_problem(problem: ProblemError, path: str) -> JSONResponse:
@@ -117,10 +120,26 @@ def _render_envelope(problem: ProblemError) -> JSONResponse:
     return JSONResponse({"error": fault | problem.members}, status, problem.headers)
 
 
-async def _answer_http(request: Request, error: Exception) -> JSONResponse:
-    if not isinstance(error, StarletteHTTPException):
-        raise error
-    return render_problem(error if isinstance(error, ProblemError) else _translate(error), request.url.path)
+def _find_problem(error: Exception) -> ProblemError:
+    match error:
+        case ProblemError():
+            return error
+        case StarletteHTTPException():
+            return _translate(error)
+        case RequestValidationError():
+            return _refuse(error)
+        case UnavailableError():
+            logger.warning("dependency unavailable", extra={"error": str(error), "cause": repr(error.__cause__)})
+            detail = "A system that this service needs does not answer: send the same request again in a moment."
+            return ProblemError(503, Code.UNAVAILABLE, detail).with_headers(Retry_After=str(RETRY_SECONDS))
+        case RefusedError():
+            logger.warning("transcription refused", extra={"error": str(error)})
+            detail = "The cluster does not accept a transcription with these options: change them and send it again."
+            return ProblemError(422, Code.REFUSED, detail)
+        case ConflictError():
+            detail = "The job changes at this moment: look at its status and send the request again if it still fits."
+            return ProblemError(409, Code.JOB_CONFLICT, detail)
+    raise error
 
 
 def _translate(error: StarletteHTTPException) -> ProblemError:
@@ -131,16 +150,13 @@ def _translate(error: StarletteHTTPException) -> ProblemError:
     return ProblemError(error.status_code, code, detail).with_headers(**dict(error.headers or {}))
 
 
-async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
-    if not isinstance(error, RequestValidationError):
-        raise error
+def _refuse(error: RequestValidationError) -> ProblemError:
     faults = [_describe(fault) for fault in error.errors()[:10]]
     sentence = "; ".join(
         f"{fault['field']}: {fault['message']}" if fault["field"] else fault["message"] for fault in faults
     )
     detail = f"Correct the request and send it again. {sentence}"
-    problem = ProblemError(422, Code.VALIDATION_FAILED, detail, {"errors": faults})
-    return render_problem(problem, request.url.path)
+    return ProblemError(422, Code.VALIDATION_FAILED, detail, {"errors": faults})
 
 
 def _describe(fault: dict[str, Any]) -> dict[str, str]:
@@ -149,21 +165,3 @@ def _describe(fault: dict[str, Any]) -> dict[str, str]:
     named = place and isinstance(place[0], str) and fault["type"] != "extra_forbidden" and _FIELD.fullmatch(place[0])
     message = "A field is unknown" if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, ")
     return {"field": place[0] if named else "", "message": message}
-
-
-async def _answer_unavailable(request: Request, error: Exception) -> JSONResponse:
-    logger.warning("dependency unavailable", extra={"error": str(error), "cause": repr(error.__cause__)})
-    detail = "A system that this service needs does not answer: send the same request again in a moment."
-    problem = ProblemError(503, Code.UNAVAILABLE, detail).with_headers(Retry_After=str(RETRY_SECONDS))
-    return render_problem(problem, request.url.path)
-
-
-async def _answer_refused(request: Request, error: Exception) -> JSONResponse:
-    logger.warning("transcription refused", extra={"error": str(error)})
-    detail = "The cluster does not accept a transcription with these options: change them and send it again."
-    return render_problem(ProblemError(422, Code.REFUSED, detail), request.url.path)
-
-
-async def _answer_conflict(request: Request, _: Exception) -> JSONResponse:
-    detail = "The job changes at this moment: look at its status and send the request again if it still fits."
-    return render_problem(ProblemError(409, Code.JOB_CONFLICT, detail), request.url.path)

@@ -14,9 +14,9 @@ logger = logging.getLogger(__name__)
 
 
 class Guard:
-    """ASGI middleware: 414 for a long query, 431 for too many or too long headers, 500 for what nobody caught.
+    """ASGI middleware: 400 without a host, 414 for a long query, 431 for too many or too long headers.
 
-    It stands inside CORS, so that browsers may read these answers as any other.
+    What nobody caught is a 500. It stands inside CORS, so that browsers may read these answers as any other.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -29,6 +29,9 @@ class Guard:
             if len(headers) > MAX_HEADERS or sum(len(k) + len(v) for k, v in headers) > MAX_HEADER_BYTES:
                 detail = "The headers are too large: send fewer and shorter ones."
                 answer = render_problem(ProblemError(431, Code.BAD_REQUEST, detail).and_close(), scope["path"])
+            elif not any(name == b"host" for name, _ in headers):
+                detail = "The request names no host: send a Host header."
+                answer = render_problem(ProblemError(400, Code.BAD_REQUEST, detail).and_close(), scope["path"])
             elif len(scope["query_string"]) > MAX_QUERY_BYTES:
                 detail = "The query is too long: send a shorter one."
                 answer = render_problem(ProblemError(414, Code.BAD_REQUEST, detail), scope["path"])

@@ -57,7 +57,7 @@ class TranscriptionForm(BaseModel):
         [],
         validation_alias=AliasChoices("include[]", "include"),
         description="Not for Whisper: nothing can be included.",
-        json_schema_extra={"maxItems": 0},
+        json_schema_extra={"items": {"type": "string", "maxLength": 0}},
     )
     stream: str | None = Field(None, description="Left aside: Whisper's answer comes in one piece.")
     chunking_strategy: str | None = Field(None, description="Left aside: Whisper has windows of its own.")

@@ -7,14 +7,11 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 from fastapi import Request
-from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
 
 from api.auth import KEY_HEADER
-from api.bodies import THREAD_BYTES, check_json_type, parse_body, read_body, work_on
+from api.bodies import THREAD_BYTES, check_json_type, parse_body, read_body, validate, work_on
 from api.doors import UnavailableError
 from api.errors import Code, ProblemError
 from api.lookup import find_any_row
@@ -102,7 +99,7 @@ async def _read_callback(request: Request, parts: Parts) -> Callback:
 
 
 def _parse_callback(body: bytes) -> Callback:
-    payload = _validate(parse_body(body, MAX_RESULT_NODES))
+    payload = validate(CallbackPayload, parse_body(body, MAX_RESULT_NODES))
     fault = find_fault(payload.result or {})
     if fault is not None:
         faults = [{"field": "result", "message": fault}]
@@ -158,11 +155,3 @@ def _check_signature(request: Request, body: bytes, parts: Parts) -> str | None:
     except SignatureError as error:
         detail = "The signature does not fit: sign the exact body with the installation's secret, by Standard Webhooks."
         raise ProblemError(401, Code.INVALID_SIGNATURE, detail) from error
-
-
-def _validate(value: Any) -> CallbackPayload:
-    try:
-        return CallbackPayload.model_validate(value)
-    except ValidationError as error:
-        faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors(include_input=False)]
-        raise RequestValidationError(faults) from error

@@ -15,6 +15,7 @@ from api.errors import Code, ProblemError, job_not_found
 from api.filenames import FilenameError, build_upload_key
 from api.listing import ListQuery, list_page
 from api.lookup import find_row
+from api.quick import QuickRoute
 from api.receive import receive
 from api.rows import Row
 from api.schemas import (
@@ -43,6 +44,7 @@ RECEIVER_BODY: dict[str, Any] = {
 }
 SUBMIT_PROBLEMS = problems(400, 401, 403, 404, 409, 413, 415, 422, 429, 503)
 
+quick = APIRouter(prefix=PREFIX, route_class=QuickRoute)
 router = APIRouter(prefix=PREFIX, route_class=AdmittedRoute)
 receiver = APIRouter(prefix=PREFIX, route_class=StrictRoute)
 
@@ -67,35 +69,45 @@ async def generate_url(asked: GenerateUrlRequest, parts: Wired, caller: Called) 
     return UploadTicket(upload_url=url, video_url=build_video_url(key, parts.storage), url=url, fileKey=key)
 
 
-@router.post("/request-process", status_code=202, operation_id="requestProcess", responses=SUBMIT_PROBLEMS)
+@quick.post(
+    "/request-process",
+    status_code=202,
+    operation_id="requestProcess",
+    response_model=Accepted,
+    responses=SUBMIT_PROBLEMS,
+)
 async def request_process(
     asked: RequestProcessRequest,
     parts: Wired,
     caller: Called,
-    response: Response,
     idempotency_key: Annotated[str | None, Header(pattern=IDEMPOTENCY_KEY)] = None,
-) -> Accepted:
+) -> Response:
     """Start a transcription under an id that the server picks; the same Idempotency-Key means the same one."""
     job_id = build_job_id(idempotency_key, caller)
-    row = await submit(job_id, asked, parts, caller, is_new=idempotency_key is None)
-    return _accept(row, response)
+    return _accept(await submit(job_id, asked, parts, caller, is_new=idempotency_key is None))
 
 
-@router.post("/process-video", status_code=202, operation_id="processVideo", responses=SUBMIT_PROBLEMS)
-async def process_video(asked: ProcessVideoRequest, parts: Wired, caller: Called, response: Response) -> Accepted:
+@quick.post(
+    "/process-video",
+    status_code=202,
+    operation_id="processVideo",
+    response_model=Accepted,
+    responses=SUBMIT_PROBLEMS,
+)
+async def process_video(asked: ProcessVideoRequest, parts: Wired, caller: Called) -> Response:
     """Start a transcription under the client's id; the same again answers the same."""
-    return _accept(await submit(asked.job_id, asked, parts, caller), response)
+    return _accept(await submit(asked.job_id, asked, parts, caller))
 
 
-@router.get(
+@quick.get(
     "/status/{job_id}",
     operation_id="getStatus",
     response_model=StatusDocument,
-    response_model_exclude_none=True,
     responses=problems(401, 403, 404, 422, 429, 503),
 )
-async def get_status(row: Known, parts: Wired, wait: Wait = 0) -> Response:
+async def get_status(job_id: str, parts: Wired, caller: Called, wait: Wait = 0) -> Response:
     """How far a transcription is; with `wait`, as soon as that has changed."""
+    row = await find_row(job_id, parts, caller)
     seen = await wait_for_news(row, wait, parts) if wait else row
     if seen is None:
         raise job_not_found()
@@ -106,7 +118,8 @@ async def get_status(row: Known, parts: Wired, wait: Wait = 0) -> Response:
     "/jobs/{job_id}/events",
     operation_id="watchJob",
     response_class=Response,
-    responses=problems(401, 403, 404, 429, 503),
+    responses={204: {"description": "The job has ended, and Last-Event-ID is its last event."}}
+    | problems(401, 403, 404, 429, 503),
 )
 async def watch_job(row: Known, parts: Wired, last_event_id: Annotated[str | None, Header()] = None) -> Response:
     """Server-sent events: the status document now and after each change, until the job has ended."""
@@ -206,12 +219,12 @@ async def receive_result(request: Request, parts: Wired) -> Received:
     return Received()
 
 
-def _accept(row: Row, response: Response) -> Accepted:
+def _accept(row: Row) -> Response:
     status_url = f"{PREFIX}/status/{row.name}"
-    response.headers["Location"] = status_url
-    return Accepted(job_id=row.name, status=word_of(row), message=ACCEPTED_MESSAGE, status_url=status_url)
+    answer = {"job_id": row.name, "status": word_of(row), "message": ACCEPTED_MESSAGE, "status_url": status_url}
+    return JSONResponse(answer, 202, {"Location": status_url})
 
 
-def _show(row: Row, parts: Parts, status_code: int = 200) -> JSONResponse:
+def _show(row: Row, parts: Parts, status_code: int = 200) -> Response:
     document = render_status(row, parts.store.rows)
-    return JSONResponse(document.model_dump(mode="json", exclude_none=True), status_code)
+    return Response(document.model_dump_json(exclude_none=True), status_code, media_type="application/json")

@@ -107,7 +107,12 @@ class Options(Asked):
     language: str | None = Field(None, pattern=r"^(auto|[a-z]{2,3})$", examples=["ko"])
     task: Task = "transcribe"
     word_timestamps: bool = False
-    formats: list[Format] = Field(list(FORMATS), min_length=1, max_length=len(FORMATS))
+    formats: list[Format] = Field(
+        default_factory=lambda: list(FORMATS),
+        min_length=1,
+        max_length=len(FORMATS),
+        json_schema_extra={"default": list(FORMATS)},
+    )
     initial_prompt: Text | None = Field(None, max_length=896)
     callback_url: CallbackUrl | None = None
     metadata: Metadata | None = None

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from urllib.parse import SplitResult, quote, unquote_to_bytes, urlsplit
 
 from api.filenames import UPLOADS_PREFIX
@@ -93,15 +94,23 @@ def _split_url(url: str) -> SplitResult:
 def _bucket_of_host(parts: SplitResult, storage: Storage) -> str | None:
     """The bucket in the host name; empty when it stands in the path, None when the host is foreign."""
     origin = _origin(parts)
-    for endpoint in map(urlsplit, storage.endpoints):
-        if origin == _origin(endpoint):
-            return ""
-        if origin == _origin(endpoint._replace(netloc=f"{storage.bucket}.{endpoint.netloc}")):
-            return storage.bucket
+    bucket = _find_origins(storage).get(origin)
+    if bucket is not None:
+        return bucket
     match = _AWS_HOST.fullmatch(origin[1])
     if match is None or origin[2] not in (80, 443):
         return None
     return match["bucket"] or ""
+
+
+@cache
+def _find_origins(storage: Storage) -> dict[tuple[str, str, int], str]:
+    """The bucket that stands in the host of each origin of the installation's own; empty for the path's."""
+    origins: dict[tuple[str, str, int], str] = {}
+    for endpoint in map(urlsplit, storage.endpoints):
+        origins[_origin(endpoint)] = ""
+        origins[_origin(endpoint._replace(netloc=f"{storage.bucket}.{endpoint.netloc}"))] = storage.bucket
+    return origins
 
 
 def _origin(parts: SplitResult) -> tuple[str, str, int]:
@@ -120,5 +129,5 @@ def _decode(path: str) -> str:
 def _check_key(key: str) -> None:
     if not key or len(key.encode()) > MAX_KEY_BYTES:
         raise VideoUrlError(f"video_url must name an object with a key of at most {MAX_KEY_BYTES} bytes.")
-    if any(ord(char) < 32 or ord(char) == 127 for char in key) or {".", ".."} & set(key.split("/")):
+    if _CONTROL.search(key) or {".", ".."} & set(key.split("/")):
         raise VideoUrlError("The key in video_url holds control characters or dot segments: send an uploaded key.")

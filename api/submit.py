@@ -46,7 +46,7 @@ async def submit(
         row = await _create(job_id, spec, digest, parts)
     except AlreadyExistsError:
         return _same(await parts.store.read(job_id), digest, caller)
-    logger.info("submitted", extra={"transcription": row.path, "key": key, "size_bytes": stored.size_bytes})
+    logger.debug("submitted", extra={"transcription": row.path, "key": key, "size_bytes": stored.size_bytes})
     return row
 
 

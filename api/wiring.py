@@ -51,4 +51,9 @@ def parts_of(request: Request) -> Parts:
     return parts
 
 
-Wired = Annotated[Parts, Depends(parts_of)]
+async def _wire(request: Request) -> Parts:
+    """Not a plain function: FastAPI would call that on another thread."""
+    return parts_of(request)
+
+
+Wired = Annotated[Parts, Depends(_wire)]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+_ENCODER = json.JSONEncoder(default=str)
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
 
@@ -27,7 +28,7 @@ class JsonFormatter(logging.Formatter):
         line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+        return _ENCODER.encode(line)
 
 
 def configure_logging(package: str, level: str, facts: Mapping[str, str] | None = None) -> None:
@@ -37,3 +38,10 @@ def configure_logging(package: str, level: str, facts: Mapping[str, str] | None 
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger(package).setLevel(level.upper())
     logging.captureWarnings(True)
+    _collect_less()
+
+
+def _collect_less() -> None:
+    """What no line shows need not be asked of the system for each."""
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # noqa: SLF001  # the way that logging documents

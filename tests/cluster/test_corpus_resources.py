@@ -121,7 +121,7 @@ def test_case_138_a_status_that_is_set_at_create_is_dropped(alone: Kubectl) -> N
     assert "status" not in seen
 
 
-CHANGES = [
+CHANGES: list[dict[str, Any]] = [
     {"source": {"key": "videos/other.mp4"}},
     {"model": "tiny"},
     {"language": "ko"},

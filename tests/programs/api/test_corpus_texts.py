@@ -2,16 +2,14 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from api.app import build_app
 from crds.transcriptionjob import NAME_PATTERN
-from tests.support.api_fakes import NOW, VIDEO_URL, Caller, FakeStore, FakeUploads, a_result, a_row, some_settings
+from tests.support.api_fakes import VIDEO_URL, Caller, FakeStore, FakeUploads, a_result, a_row
 from tests.support.corpus import read_json_suite, read_naughty_strings
 
 BASE = "/api/upload-video"
@@ -22,35 +20,15 @@ TEXTS = read_naughty_strings()
 ENDED: dict[str, Any] = {"state": "Succeeded", "result": a_result()}
 
 
-@pytest.fixture(scope="module")
-def shared_app() -> Iterator[Caller]:
-    caller = Caller(build_app(some_settings(rate_requests=0), FakeStore(), FakeUploads(), lambda: NOW))
-    yield caller
-    caller.close()
-
-
 @pytest.fixture
 def store() -> FakeStore:
     return FakeStore(a_row("ended", status=ENDED))
 
 
-@pytest.fixture
-def uploads() -> FakeUploads:
-    return FakeUploads()
-
-
-@pytest.fixture
-def app(shared_app: Caller, store: FakeStore, uploads: FakeUploads) -> Caller:
-    """The shared app over this test's own doors."""
-    state = shared_app.app.state
-    state.parts = replace(state.parts, store=store, uploads=uploads)
-    return shared_app
-
-
 @pytest.mark.parametrize("name", [pytest.param(name, id=f"case_28_{name}") for name in FILES])
-def test_case_28_a_file_of_the_json_suite_as_the_body(app: Caller, store: FakeStore, name: str) -> None:
+def test_case_28_a_file_of_the_json_suite_as_the_body(client: Caller, store: FakeStore, name: str) -> None:
     for path in POSTS:
-        answer = app.post(f"{BASE}/{path}", content=FILES[name], headers=JSON)
+        answer = client.post(f"{BASE}/{path}", content=FILES[name], headers=JSON)
         assert 400 <= answer.status_code < 500
         assert answer.headers["content-type"] == "application/problem+json"
         if name.startswith("y_") and "duplicated" not in name:
@@ -59,10 +37,10 @@ def test_case_28_a_file_of_the_json_suite_as_the_body(app: Caller, store: FakeSt
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, id=f"case_28_{name}") for name in FILES])
-def test_case_28_a_file_of_the_json_suite_inside_a_result(app: Caller, uploads: FakeUploads, name: str) -> None:
+def test_case_28_a_file_of_the_json_suite_inside_a_result(client: Caller, uploads: FakeUploads, name: str) -> None:
     body = b'{"job_id":"ended","result":{"x":%s}}' % FILES[name]
     before = set(uploads.objects)
-    answer = app.post(f"{BASE}/result", content=body, headers=JSON)
+    answer = client.post(f"{BASE}/result", content=body, headers=JSON)
     kept = [uploads.objects[key] for key in set(uploads.objects) - before]
     assert answer.status_code < 500
     assert len(kept) == int(answer.is_success)
@@ -103,11 +81,11 @@ TAKEN = {"job_id": NAME_PATTERN, "options": "", "media_type": "", "video_url": "
 
 
 @pytest.mark.parametrize("field", [pytest.param(field, id=f"case_29_{field}") for field in FIELDS])
-def test_case_29_every_naughty_string_in_a_field(app: Caller, store: FakeStore, field: str) -> None:
+def test_case_29_every_naughty_string_in_a_field(client: Caller, store: FakeStore, field: str) -> None:
     allowed = re.compile(TAKEN.get(field, r"[\s\S]*"))
     for text in TEXTS:
         path, body = FIELDS[field](text)
-        answer = app.post(f"{BASE}/{path}", json=body)
+        answer = client.post(f"{BASE}/{path}", json=body)
         assert answer.status_code < 500, (text, answer.text)
         assert answer.is_client_error or allowed.fullmatch(text), text
         if answer.is_client_error:
@@ -116,9 +94,9 @@ def test_case_29_every_naughty_string_in_a_field(app: Caller, store: FakeStore, 
     assert set(store.specs) <= {"naughty", *filter(allowed.fullmatch, TEXTS)} or path == "request-process"
 
 
-def test_case_29_every_naughty_string_as_a_file_name(app: Caller, uploads: FakeUploads) -> None:
+def test_case_29_every_naughty_string_as_a_file_name(client: Caller, uploads: FakeUploads) -> None:
     for text in TEXTS:
-        answer = app.post(f"{BASE}/generate-url", json={"filename": text, "content_type": "video/mp4"})
+        answer = client.post(f"{BASE}/generate-url", json={"filename": text, "content_type": "video/mp4"})
         assert answer.status_code in (200, 422), (text, answer.text)
     assert len(uploads.signed) > 400
     for key, _ in uploads.signed:
@@ -138,23 +116,23 @@ def test_case_29_every_naughty_string_as_a_file_name(app: Caller, uploads: FakeU
         ),
     ],
 )
-def test_case_29_every_naughty_string_in_a_path_or_query(app: Caller, path: str) -> None:
+def test_case_29_every_naughty_string_in_a_path_or_query(client: Caller, path: str) -> None:
     for text in TEXTS:
-        answer = app.get(path.format(quote(text, safe="")), follow_redirects=False)
+        answer = client.get(path.format(quote(text, safe="")), follow_redirects=False)
         assert answer.status_code < 500 and answer.status_code // 100 != 3, (text, answer.text)
         assert "?" in path or not text.strip() or answer.is_client_error, (text, answer.text)
 
 
-def test_case_29_every_naughty_string_in_headers(app: Caller) -> None:
+def test_case_29_every_naughty_string_in_headers(client: Caller) -> None:
     names = (b"idempotency-key", b"authorization", b"last-event-id", b"x-api-key", b"range", b"accept")
     for text in TEXTS:
         headers = [(b"content-type", b"application/json"), *((name, text.encode()) for name in names)]
-        answer = app.post(f"{BASE}/request-process", headers=headers, content=json.dumps({"video_url": VIDEO_URL}))
+        answer = client.post(f"{BASE}/request-process", headers=headers, content=json.dumps({"video_url": VIDEO_URL}))
         assert answer.status_code in (202, 409, 422), (text, answer.text)
 
 
-def test_case_29_a_naughty_transcript_comes_back_as_it_is(app: Caller, uploads: FakeUploads) -> None:
+def test_case_29_a_naughty_transcript_comes_back_as_it_is(client: Caller, uploads: FakeUploads) -> None:
     uploads.objects[ENDED["result"]["key"]] = json.dumps({"text": TEXTS}).encode()
-    answer = app.get(f"{BASE}/result/ended")
+    answer = client.get(f"{BASE}/result/ended")
     assert answer.json() == {"text": TEXTS}
     assert answer.headers["content-type"] == "application/json"

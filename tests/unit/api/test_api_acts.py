@@ -95,9 +95,7 @@ def test_its_files_are_deleted_too_when_that_is_asked(client: Caller, store: Fak
     assert uploads.objects.keys() >= set(others)
 
 
-def test_the_job_stays_when_its_files_cannot_be_deleted(
-    client: Caller, store: FakeStore, uploads: FakeUploads
-) -> None:
+def test_the_job_stays_when_its_files_cannot_be_deleted(client: Caller, store: FakeStore, uploads: FakeUploads) -> None:
     store.rows.see(a_row("a", status=DONE))
     uploads.is_down = True
     assert send(client, ACTS[3] + "?outputs=true")[0] == 503

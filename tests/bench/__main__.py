@@ -1,0 +1,60 @@
+"""`python -m tests.bench [BENCH ...]`: run the benches against the running dev cluster. Called by `make bench`.
+
+Without names all run, and docs/benchmarks.md is written. A missed goal is printed and is no failure; a side that does
+not run, or a machine too noisy to measure on, is.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+
+from tests.bench import api_benches, crowd, report
+from tests.bench.harness import Bench, BenchError, Outcome, measure
+
+BENCHES: dict[str, Callable[[], Bench]] = {**api_benches.BENCHES}
+RAW = report.ROOT / ".dev/bench.json"
+
+
+def main(names: Sequence[str]) -> int:
+    """Measure, print, and write down; 0 when all sides ran."""
+    if unknown := set(names) - set(BENCHES):
+        _tell(f"no such bench: {', '.join(unknown)}; there are {', '.join(BENCHES)}")
+        return 2
+    try:
+        outcomes = _measure_all([BENCHES[name]() for name in names or BENCHES])
+    except BenchError as error:
+        _tell(f"bench: {error}")
+        return 1
+    RAW.write_text(json.dumps(report.raw(outcomes), indent=1))
+    figures = report.render(outcomes, report.look_around())
+    _tell("\n".join(["", figures, "", *report.missed(outcomes)]))
+    if not names:
+        report.DOC.write_text(report.put_between_marks(report.DOC.read_text(), figures))
+    return 0
+
+
+def _measure_all(benches: Sequence[Bench]) -> list[Outcome]:
+    if not any(bench.needs_crowd for bench in benches):
+        return [_measure(bench) for bench in benches]
+    _tell(f"making {crowd.SIZE:,} TranscriptionJobs in the namespace {crowd.NAMESPACE}")
+    with crowd.gathered():
+        return [_measure(bench) for bench in benches]
+
+
+def _measure(bench: Bench) -> Outcome:
+    """Once more when a peer differed too much from itself."""
+    for _ in range(2):
+        outcome = measure(bench, tell=_tell)
+        if outcome.is_quiet:
+            return outcome
+        _tell(f"{bench.name}: the machine is noisy, so none of this counts")
+    raise BenchError(f"{bench.name}: the machine is too noisy: end what else runs on it, and try again")
+
+
+def _tell(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
