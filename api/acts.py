@@ -10,7 +10,7 @@ from api.doors import ConflictError
 from api.errors import Code
 from api.lookup import build_conflict, find_row
 from api.receive import build_callback_prefix
-from api.rows import Row
+from api.row import Row
 from api.wiring import Parts
 from crds.transcriptionjob import State
 from crds.worker import build_outputs_prefix

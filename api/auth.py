@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from api.errors import Code, ProblemError
 from api.issuer import Issuer
 from api.keys import KeyFile
-from api.rows import Row
+from api.row import Row
 from api.settings import ApiSettings
 from api.tenants import ANONYMOUS, build_tenant
 from api.tokens import TokenError, Tokens

@@ -26,11 +26,14 @@ def build_download_name(source_key: str, output: str) -> str:
     return f"{_clean(_ENDING.sub('', name)) or FALLBACK}.{output}"
 
 
-def render_disposition(name: str) -> str:
-    """The value of Content-Disposition: the name in ASCII for old clients, and as it is."""
+def render_disposition(name: str, plain_stem: str = FALLBACK) -> str:
+    """The value of Content-Disposition: the name as it is, and in ASCII for old clients.
+
+    `plain_stem` is for those where ASCII has nothing of the name.
+    """
     stem, _, ending = name.rpartition(".")
     plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
-    plain = _UNSAFE.sub("_", plain).strip("._- ") or FALLBACK
+    plain = _UNSAFE.sub("_", plain).strip("._- ") or plain_stem
     return f"attachment; filename=\"{plain}.{ending}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 

@@ -1,12 +1,14 @@
 """From a row to the status document that clients read. Pure; called by routes."""
 
-from api.rows import CallbackRecord, Progress, Result, Row, Rows
+from api.row import CallbackRecord, Progress, Result, Row
+from api.rows import Rows
 from api.schemas import CallbackDocument, FailureDocument, QueueDocument, StageWord, StatusDocument, Word
 from crds.reasons import REASONS, Reason
 from crds.transcriptionjob import FORMATS, CallbackState, Format, Stage, State
 
 PREFIX = "/api/upload-video"
 WAITING_STATES = frozenset({State.PENDING, State.QUEUED, State.SUSPENDED})
+"""Others may wait too, for a node or an image: those have a reason."""
 
 WORDS: dict[State, Word] = {State.SUCCEEDED: "completed", State.FAILED: "failed", State.CANCELLED: "cancelled"}
 STAGES: dict[Stage, StageWord] = {
@@ -40,7 +42,7 @@ def render_status(row: Row, rows: Rows) -> StatusDocument:
         eta_seconds=live and live.eta_seconds,
         realtime_factor=progress and progress.realtime_factor,
         attempt=row.attempt,
-        queue=_queue(row, rows),
+        queue=_queue(row, progress, rows),
         created_at=row.created,
         started_at=row.started,
         completed_at=row.completed,
@@ -69,7 +71,11 @@ def _stage(row: Row, progress: Progress | None) -> StageWord | None:
         return None
     if progress is not None and progress.stage is not None:
         return STAGES[progress.stage]
-    return "starting" if row.state in (State.STARTING, State.RUNNING) else "queued"
+    return "queued" if _is_waiting(row) else "starting"
+
+
+def _is_waiting(row: Row) -> bool:
+    return row.state in WAITING_STATES or (row.waiting_reason is not None and not row.state.is_final)
 
 
 def _error(row: Row) -> FailureDocument | None:
@@ -81,8 +87,9 @@ def _error(row: Row) -> FailureDocument | None:
     return FailureDocument(code=reason, message=REASONS[reason].message, retryable=REASONS[reason].retryable)
 
 
-def _queue(row: Row, rows: Rows) -> QueueDocument | None:
-    if row.state not in WAITING_STATES:
+def _queue(row: Row, progress: Progress | None, rows: Rows) -> QueueDocument | None:
+    """None as soon as a worker has reported, whatever the controller has seen by then."""
+    if progress is not None or not _is_waiting(row):
         return None
     return QueueDocument(reason=row.waiting_reason, message=row.message, position=rows.place_of(row))
 

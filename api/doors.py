@@ -7,7 +7,8 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
-from api.rows import Row, Rows
+from api.row import Row
+from api.rows import Rows
 from crds.transcriptionjob import Spec
 
 

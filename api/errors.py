@@ -21,7 +21,7 @@ ANSWERED = (StarletteHTTPException, RequestValidationError, UnavailableError, Re
 
 logger = logging.getLogger(__name__)
 
-_FIELD = re.compile(r"[a-z_]{1,32}")
+_FIELD = re.compile(r"[a-z_-]{1,32}")
 
 
 class Code(StrEnum):

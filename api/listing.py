@@ -7,13 +7,14 @@ import re
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from api.auth import Caller
 from api.documents import word_of
 from api.errors import Code, ProblemError
-from api.rows import Place, Row, Rows
-from api.schemas import Word
+from api.row import Place, Row
+from api.rows import Rows
+from api.schemas import Word, refuse_unknown
 
 MAX_LIMIT = 100
 DIGEST_BYTES = 12
@@ -41,6 +42,11 @@ class ListQuery(BaseModel):
     """The query of GET jobs; what it does not know is refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_alone(cls, value: object) -> object:
+        return refuse_unknown(cls, value)
 
     status: Word | None = Field(None, description="Only jobs that stand so.")
     model: str | None = Field(

@@ -5,7 +5,7 @@ import re
 from api.auth import Caller
 from api.documents import render_status
 from api.errors import Code, ProblemError, job_not_found
-from api.rows import Row
+from api.row import Row
 from api.wiring import Parts
 from crds.transcriptionjob import NAME_PATTERN
 

@@ -23,7 +23,7 @@ from api.openai_form import find_file, open_form
 from api.openai_models import choose_model
 from api.openai_render import render_answer, stored_format
 from api.openai_schemas import TranscriptionForm, parse_form, refuse_field
-from api.rows import Row
+from api.row import Row
 from api.schemas import MEDIA_TYPE, RequestProcessRequest
 from api.sources import build_video_url
 from api.submit import build_job_id, check_room, submit

@@ -8,7 +8,8 @@ from typing import Any
 from api.documents import PREFIX, render_status
 from api.errors import Code, ProblemError
 from api.openai_models import model_not_found
-from api.rows import Row, Rows
+from api.row import Row
+from api.rows import Rows
 from crds.reasons import Reason
 
 STATUSES: dict[str, int] = {

@@ -62,7 +62,7 @@ class Quick:
         if scope["type"] != "http" or scope["query_string"]:
             return None
         for route in self._routes:
-            found = route.path_regex.match(scope["path"]) if scope["method"] in route.methods else None
+            found = route.path_regex.match(scope["path"]) if scope["method"] in (route.methods or ()) else None
             if found and not any(name in OPTIONAL_HEADERS for name, _ in scope["headers"]):
                 scope["path_params"] = found.groupdict()
                 return route

@@ -15,7 +15,7 @@ from api.bodies import THREAD_BYTES, check_json_type, parse_body, read_body, val
 from api.doors import UnavailableError
 from api.errors import Code, ProblemError
 from api.lookup import find_any_row
-from api.rows import Row
+from api.row import Row
 from api.schemas import CallbackPayload, Word
 from api.segments import find_fault
 from api.settings import ApiSettings

@@ -17,7 +17,7 @@ from api.listing import ListQuery, list_page
 from api.lookup import find_row
 from api.quick import QuickRoute
 from api.receive import receive
-from api.rows import Row
+from api.row import Row
 from api.schemas import (
     Accepted,
     CallbackPayload,
@@ -38,9 +38,13 @@ from api.wiring import Parts, Wired
 from crds.transcriptionjob import Format
 
 ACCEPTED_MESSAGE = "비디오 처리가 시작되었습니다"
+ENDED_MESSAGE = "이미 끝난 작업입니다"
 IDEMPOTENCY_KEY = r"^[!-~]([ -~]{0,253}[!-~])?$"
 RECEIVER_BODY: dict[str, Any] = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": CallbackPayload.model_json_schema()}}}
+}
+NOTHING_MORE: dict[int | str, dict[str, Any]] = {
+    204: {"description": "The job has ended, and Last-Event-ID is its last event."}
 }
 SUBMIT_PROBLEMS = problems(400, 401, 403, 404, 409, 413, 415, 422, 429, 503)
 
@@ -118,8 +122,7 @@ async def get_status(job_id: str, parts: Wired, caller: Called, wait: Wait = 0) 
     "/jobs/{job_id}/events",
     operation_id="watchJob",
     response_class=Response,
-    responses={204: {"description": "The job has ended, and Last-Event-ID is its last event."}}
-    | problems(401, 403, 404, 429, 503),
+    responses=NOTHING_MORE | problems(401, 403, 404, 429, 503),
 )
 async def watch_job(row: Known, parts: Wired, last_event_id: Annotated[str | None, Header()] = None) -> Response:
     """Server-sent events: the status document now and after each change, until the job has ended."""
@@ -176,11 +179,13 @@ async def redeliver_callback(job_id: str, parts: Wired, caller: Called) -> Respo
     "/jobs/{job_id}",
     status_code=204,
     operation_id="deleteJob",
+    response_class=Response,
     responses=problems(401, 403, 404, 409, 422, 429, 503),
 )
-async def delete_job(job_id: str, parts: Wired, caller: Called, outputs: bool = False) -> None:
+async def delete_job(job_id: str, parts: Wired, caller: Called, outputs: bool = False) -> Response:
     """Forget one that has ended; with `outputs`, its transcripts and received callbacks too."""
     await act(job_id, parts, caller, delete_with_outputs if outputs else delete)
+    return Response(status_code=204)
 
 
 @router.head("/result/{job_id}", include_in_schema=False)
@@ -221,7 +226,9 @@ async def receive_result(request: Request, parts: Wired) -> Received:
 
 def _accept(row: Row) -> Response:
     status_url = f"{PREFIX}/status/{row.name}"
-    answer = {"job_id": row.name, "status": word_of(row), "message": ACCEPTED_MESSAGE, "status_url": status_url}
+    word = word_of(row)
+    message = ACCEPTED_MESSAGE if word == "processing" else ENDED_MESSAGE
+    answer = {"job_id": row.name, "status": word, "message": message, "status_url": status_url}
     return JSONResponse(answer, 202, {"Location": status_url})
 
 

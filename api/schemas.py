@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from api import published
+from api.languages import LANGUAGES
 from api.settings import Priority
 from crds.transcriptionjob import FORMATS, NAME_PATTERN, CallbackState, Format, State, Task
 
@@ -41,11 +42,16 @@ def _check_text(text: str) -> str:
     return text
 
 
+def _check_language(language: str) -> str:
+    if language != "auto" and language not in LANGUAGES:
+        raise ValueError("send a language that Whisper knows, such as ko, or auto")
+    return language
+
+
 def _empty_as_absent(value: object) -> object:
     return None if value == "" else value
 
 
-Text = Annotated[str, Field(json_schema_extra={"pattern": published.TEXT}), AfterValidator(_check_text)]
 JobId = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$", examples=["8e3c1f0a-52c4-4b3e-9a57-0d6f2b9c7e11"])]
 CallbackUrl = Annotated[
     str,
@@ -61,16 +67,38 @@ MediaType = Annotated[
     BeforeValidator(_empty_as_absent),
 ]
 MetadataKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
-MetadataValue = Annotated[Text, Field(max_length=128)]
+Prompt = Annotated[
+    str, Field(max_length=896, json_schema_extra={"pattern": published.TEXT}), AfterValidator(_check_text)
+]
+MetadataValue = Annotated[
+    str, Field(max_length=128, json_schema_extra={"pattern": published.TEXT}), AfterValidator(_check_text)
+]
+Language = Annotated[
+    str,
+    Field(max_length=4, json_schema_extra={"enum": ["auto", *LANGUAGES]}, examples=["ko"]),
+    AfterValidator(_check_language),
+]
 Metadata = Annotated[
     dict[MetadataKey, MetadataValue], Field(max_length=10, json_schema_extra={"additionalProperties": False})
 ]
+
+
+def refuse_unknown(model: type[BaseModel], value: object) -> object:
+    """The value as it is; a ValueError that names the known fields when it has others, which are never repeated."""
+    if isinstance(value, dict) and not value.keys() <= model.model_fields.keys():
+        raise ValueError(f"a field is unknown: send only {', '.join(model.model_fields)}")
+    return value
 
 
 class Asked(BaseModel):
     """A request body: unknown fields are refused, and nothing is converted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_alone(cls, value: object) -> object:
+        return refuse_unknown(cls, value)
 
 
 class GenerateUrlRequest(Asked):
@@ -104,7 +132,7 @@ class Options(Asked):
     model_config = ConfigDict(json_schema_extra={"not": published.build_translation_by(TURBO_MODELS)})
 
     model: str | None = Field(None, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", examples=["large-v3"])
-    language: str | None = Field(None, pattern=r"^(auto|[a-z]{2,3})$", examples=["ko"])
+    language: Language | None = None
     task: Task = "transcribe"
     word_timestamps: bool = False
     formats: list[Format] = Field(
@@ -113,7 +141,7 @@ class Options(Asked):
         max_length=len(FORMATS),
         json_schema_extra={"default": list(FORMATS)},
     )
-    initial_prompt: Text | None = Field(None, max_length=896)
+    initial_prompt: Prompt | None = None
     callback_url: CallbackUrl | None = None
     metadata: Metadata | None = None
     priority: Priority = "normal"

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from api.apiserver import CALL_SECONDS, ApiServer, Call, GoneError, Observer, connect, ignore
 from api.doors import AlreadyExistsError, ConflictError, RefusedError, UnavailableError
-from api.rows import Row, Rows, parse_row
+from api.row import Row, parse_row
+from api.rows import Rows
 from api.waiters import Waiters
 from crds.transcriptionjob import API_VERSION, PLURAL, SETTLED_LABEL, Spec, build_transcription
 

@@ -10,7 +10,7 @@ from api.destinations import check_destination
 from api.doors import AlreadyExistsError, StoredObject, UnavailableError
 from api.errors import Code, ProblemError
 from api.filenames import UPLOADS_PREFIX
-from api.rows import Row
+from api.row import Row
 from api.schemas import RequestProcessRequest
 from api.settings import ApiSettings
 from api.sources import ForeignVideoError, VideoUrlError, parse_video_url

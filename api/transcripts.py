@@ -12,7 +12,7 @@ from api.dispositions import build_download_name, render_disposition
 from api.doors import Download, RangeError, UnavailableError
 from api.errors import Code, ProblemError
 from api.lookup import build_conflict
-from api.rows import Result, Row
+from api.row import Result, Row
 from api.wiring import Parts
 from crds.transcriptionjob import FORMATS, Format
 
@@ -54,7 +54,7 @@ async def answer_transcript(row: Row, output: Format, request: Request, parts: P
         detail = f"This format was not asked for: there is {', '.join(made)}. Send a new request for the video."
         raise ProblemError(404, Code.FORMAT_NOT_MADE, detail)
     file = _build_file(row, result, output)
-    file.headers["Content-Disposition"] = render_disposition(build_download_name(row.source_key, output))
+    file.headers["Content-Disposition"] = render_disposition(build_download_name(row.source_key, output), row.name)
     return await _answer(file, request, parts)
 
 

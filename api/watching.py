@@ -11,13 +11,14 @@ from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
 from api.documents import render_status
 from api.doors import UnavailableError
-from api.rows import Row
+from api.row import Row
 from api.schemas import StatusDocument
 from api.wiring import Parts
 
 MAX_WAIT_SECONDS = 300
 KEEP_ALIVE_SECONDS = 15.0
-CATCH_UP_SECONDS = 10.0
+LINE_SECONDS = 2.0
+CATCH_UP_SECONDS = 3.0
 """A client may come from a replica that was ahead; a version that nobody has shown is not waited for longer."""
 
 _EVENT_ID = re.compile(r"[0-9]{1,19}")
@@ -33,7 +34,7 @@ async def wait_for_news(row: Row, seconds: float, parts: Parts) -> Row | None:
         async with asyncio.timeout(seconds):
             while latest and not latest.state.is_final and _document(latest, parts) == before:
                 row = latest
-                latest = await _find_next(row, parts)
+                latest = await _look_again(row, parts, seconds)
     except (TimeoutError, UnavailableError):
         return row
     return latest
@@ -51,24 +52,25 @@ async def stream_events(
     row: Row, last_event_id: str | None, parts: Parts, keep_alive_seconds: float = KEEP_ALIVE_SECONDS
 ) -> AsyncGenerator[bytes]:
     """The document now and after each change, until the final one or the deletion; not what `last_event_id` shows."""
+    now = asyncio.get_running_loop().time
     seen = _parse_event_id(last_event_id)
     shown: StatusDocument | None = None
     latest: Row | None = row
+    said = now()
     with contextlib.suppress(UnavailableError):
         latest = await _catch_up(row, seen, parts)
         while latest is not None:
             row, document = latest, _document(latest, parts)
-            if row.version != seen and document != shown:
+            if document != shown and (shown is not None or row.version != seen):
                 yield _render_event(row, document)
+                said = now()
+            elif now() - said >= keep_alive_seconds:
+                yield KEEPALIVE_COMMENT
+                said = now()
             if row.state.is_final:
                 return
             shown = document
-            while latest is row:
-                try:
-                    async with asyncio.timeout(keep_alive_seconds):
-                        latest = await _find_next(row, parts)
-                except TimeoutError:
-                    yield KEEPALIVE_COMMENT
+            latest = await _look_again(row, parts, keep_alive_seconds)
 
 
 def _document(row: Row, parts: Parts) -> StatusDocument:
@@ -88,6 +90,16 @@ async def _find_next(row: Row, parts: Parts) -> Row | None:
     """The row when it has changed; None when that very transcription is gone or going."""
     latest = await parts.store.wait_for_change(row.name, row.version)
     return latest if latest and latest.uid == row.uid and not latest.is_deleting else None
+
+
+async def _look_again(row: Row, parts: Parts, seconds: float) -> Row | None:
+    """The row when it has changed or the time is over; sooner while it is in line, where others make it move on."""
+    is_in_line = parts.store.rows.place_of(row) is not None
+    try:
+        async with asyncio.timeout(min(seconds, LINE_SECONDS) if is_in_line else seconds):
+            return await _find_next(row, parts)
+    except TimeoutError:
+        return row
 
 
 async def _catch_up(row: Row, seen: int | None, parts: Parts) -> Row | None:

@@ -11,7 +11,8 @@ import httpx2
 from fastapi import FastAPI
 
 from api.doors import AlreadyExistsError, ConflictError, Download, RangeError, StoredObject, UnavailableError
-from api.rows import Row, Rows, parse_row
+from api.row import Row, parse_row
+from api.rows import Rows
 from api.settings import ApiSettings
 from api.waiters import Waiters
 from crds.transcriptionjob import Spec, State, build_transcription
@@ -126,8 +127,10 @@ class FakeStore:
         return self.rows.get(name)
 
     async def retry(self, row: Row) -> Row | None:
-        state = State.PENDING if row.state is State.FAILED else row.state
-        return self._write(row, replace(row, state=state, retries=row.retries + 1, version=self._next_version()))
+        again = replace(row, retries=row.retries + 1, version=self._next_version())
+        if row.state is State.FAILED:
+            again = replace(again, state=State.PENDING, message=None, progress=None, completed=None, failure=None)
+        return self._write(row, again)
 
     async def redeliver(self, row: Row) -> Row | None:
         return self._write(row, replace(row, redeliveries=row.redeliveries + 1, version=self._next_version()))

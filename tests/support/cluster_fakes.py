@@ -12,7 +12,7 @@ from aiohttp import web
 from kubernetes.aio.client import ApiClient, Configuration
 
 from api.apiserver import Observer, ignore
-from api.rows import Row
+from api.row import Row
 from api.store import KubernetesStore
 from crds.transcriptionjob import Spec
 from tests.support.api_fakes import a_manifest

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from api.rows import Row
+from api.row import Row
 from crds.transcriptionjob import Spec
 from tests.support.api_fakes import FakeStore, FakeUploads, a_row
 

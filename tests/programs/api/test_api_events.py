@@ -15,7 +15,7 @@ import uvicorn
 from fastapi import FastAPI, Header, Response
 
 from api.documents import render_status
-from api.rows import Row
+from api.row import Row
 from api.server import Server
 from api.watching import answer_events, wait_for_news
 from api.wiring import Parts

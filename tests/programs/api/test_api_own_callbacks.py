@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.rows import parse_row
+from api.row import parse_row
 from controller.delivery import Report, build_record
 from controller.outbox import Outbox
 from controller.outcome import build_failure

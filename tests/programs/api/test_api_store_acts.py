@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from api.doors import ConflictError, UnavailableError
-from api.rows import Row
+from api.row import Row
 from api.store import KubernetesStore
 from crds.transcriptionjob import SETTLED_LABEL
 from tests.support.cluster_fakes import FakeCluster, names, play, until

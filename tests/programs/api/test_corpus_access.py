@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from api.rows import Row
+from api.row import Row
 from crds.transcriptionjob import Spec
 from tests.support.api_fakes import SECRET, FakeStore, FakeUploads, a_result, a_row
 from tests.support.live_api import LiveApi, serve

@@ -16,7 +16,7 @@ import schemathesis
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import Status, events, from_schema
 
-from api.rows import Row, parse_row
+from api.row import Row, parse_row
 from api.schemas import StatusDocument
 from crds.transcriptionjob import Spec
 from tests.support.api_fakes import FakeStore, FakeUploads, a_manifest, a_result, a_row

@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 
 from api.app import build_app
 from api.errors import JOB_NOT_FOUND_MESSAGE
-from api.rows import parse_row
+from api.row import parse_row
 from crds.transcriptionjob import State
 from tests.support.api_fakes import (
     KEY,
@@ -120,6 +120,72 @@ def test_status_says_why_it_waits_and_where_in_line(client: Caller, store: FakeS
         store.rows.see(a_row(name, number, waits))
     queue = client.get(f"{BASE}/status/second").json()["queue"]
     assert queue == {"reason": "Unschedulable", "message": "No free GPU.", "position": 2}
+
+
+def test_status_says_why_it_waits_for_a_node(client: Caller, store: FakeStore) -> None:
+    waits = {"state": "Starting", "attempt": 1, "waitingReason": "Unschedulable", "message": "No free GPU."}
+    store.rows.see(a_row("a", status=waits))
+    body = client.get(f"{BASE}/status/a").json()
+    assert (body["stage"], body["queue"]) == ("queued", {"reason": "Unschedulable", "message": "No free GPU."})
+
+
+def test_a_job_waits_no_more_when_its_worker_has_reported(client: Caller, store: FakeStore) -> None:
+    progress = {"podUID": "p", "attempt": 1, "stage": "Downloading"}
+    store.rows.see(a_row("a", status={"state": "Pending", "attempt": 1, "progress": progress}))
+    body = client.get(f"{BASE}/status/a").json()
+    assert body["stage"] == "downloading"
+    assert "queue" not in body
+
+
+def test_nothing_of_the_failure_is_shown_when_a_retry_is_asked_for(client: Caller, store: FakeStore) -> None:
+    failed = {
+        "state": "Failed",
+        "message": "No sound.",
+        "attempt": 1,
+        "completionTime": "2025-09-11T03:50:00Z",
+        "failure": {"reason": "NoAudio", "message": "No sound.", "retryable": False},
+        "progress": {"podUID": "p", "attempt": 1, "percent": 40, "stage": "Transcribing"},
+        "callback": {"state": "Delivered", "id": "msg_1", "attempts": 1},
+    }
+    manifest = a_manifest("a", status=failed)
+    manifest["spec"]["retries"] = 1
+    store.rows.see(parse_row(manifest))
+    body = client.get(f"{BASE}/status/a").json()
+    assert (body["status"], body["progress"], body["state"], body["stage"]) == ("processing", 0, "Pending", "queued")
+    assert {"message", "completed_at", "error", "callback"} & body.keys() == set()
+    manifest["status"]["retries"] = 1
+    store.rows.see(parse_row(manifest))
+    assert client.get(f"{BASE}/status/a").json()["status"] == "failed"
+
+
+def test_an_error_names_the_field_and_what_is_known(client: Caller) -> None:
+    asked = {"video_url": VIDEO_URL, "langauge": "en"}
+    problem = client.post(f"{BASE}/request-process", json=asked).json()
+    assert "a field is unknown: send only model, language, task" in problem["detail"]
+    assert "langauge" not in problem["detail"]
+    refused = client.post(
+        f"{BASE}/request-process", json={"video_url": VIDEO_URL}, headers={"idempotency-key": "한".encode()}
+    )
+    assert refused.json()["errors"][0]["field"] == "idempotency-key"
+    listed = client.get(f"{BASE}/jobs?state=done").json()
+    assert "send only status, model, created_after" in listed["detail"]
+
+
+def test_a_language_that_whisper_does_not_know_is_refused(client: Caller) -> None:
+    for language in ("qq", "english", "", "KO"):
+        asked = {"video_url": VIDEO_URL, "language": language}
+        assert client.post(f"{BASE}/request-process", json=asked).status_code == 422
+
+
+def test_a_job_that_has_ended_is_not_said_to_begin(client: Caller, store: FakeStore) -> None:
+    asked = {"job_id": "a", "video_url": VIDEO_URL}
+    client.post(f"{BASE}/process-video", json=asked)
+    row = store.rows.get("a")
+    assert row is not None
+    store.rows.see(replace(row, state=State.FAILED))
+    again = client.post(f"{BASE}/process-video", json=asked)
+    assert (again.status_code, again.json()["status"]) == (202, "failed")
+    assert again.json()["message"] == "이미 끝난 작업입니다"
 
 
 def test_status_tells_all_that_is_known_at_the_end(client: Caller, store: FakeStore) -> None:

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from api.auth import Caller
 from api.errors import ProblemError
 from api.listing import ListQuery, list_page
-from api.rows import Row, Rows
+from api.row import Row
+from api.rows import Rows
 from crds.transcriptionjob import State
 from tests.support.api_fakes import NOW, a_row
 

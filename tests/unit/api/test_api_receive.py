@@ -14,7 +14,7 @@ from api.app import build_app
 from api.bodies import THREAD_BYTES
 from api.errors import JOB_NOT_FOUND_MESSAGE
 from api.receive import MAX_RESULT_NODES, render_canonical
-from api.rows import Row
+from api.row import Row
 from api.schemas import CallbackPayload
 from api.strict_json import count_nodes
 from crds.callback import build_completed, render_payload

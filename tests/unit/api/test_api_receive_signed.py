@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from api.rows import Row
+from api.row import Row
 from crds.callback import sign
 from crds.worker import build_callback_id
 from tests.support.api_fakes import KEY, NOW, SECRET, Caller, FakeStore, FakeUploads, a_result, a_row, some_settings

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.documents import render_status
-from api.rows import Row, Rows, parse_row
+from api.row import Row, parse_row
+from api.rows import Rows
 from crds.transcriptionjob import FORMATS, Format, Result, Stage, State
 from tests.support.api_fakes import NOW, a_manifest, a_result, a_row
 

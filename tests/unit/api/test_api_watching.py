@@ -11,9 +11,10 @@ import pytest
 
 from api import watching
 from api.documents import render_status
-from api.rows import Row
+from api.row import Row
 from api.watching import answer_events, stream_events, wait_for_news
 from api.wiring import Parts
+from crds.transcriptionjob import State
 from tests.support.api_fakes import FakeStore, a_result, a_row
 
 LONG = 300.0
@@ -236,6 +237,25 @@ def test_a_comment_keeps_a_silent_stream_open_and_nothing_is_left_when_the_clien
         rest.cancel()
         await asyncio.gather(rest, return_exceptions=True)
         assert len(store.waiters) == 0
+        await stream.aclose()
+
+    play(story())
+
+
+def test_moving_up_in_line_is_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "LINE_SECONDS", 0.001)
+    first, second = a_row("first", 1), a_row("second", 2)
+
+    async def story() -> None:
+        store = FakeStore(first, second)
+        stream = a_stream(store, second)
+        assert parse(await anext(stream))[1]["queue"] == {"position": 2}
+        news = asyncio.ensure_future(wait_for_news(second, LONG, parts_over(store)))
+        await waiting(store)
+        store.rows.see(replace(first, state=State.RUNNING, version=3))
+        assert await news == second
+        event_id, told = parse(await anext(stream))
+        assert (event_id, told["queue"]) == ("2", {"position": 1})
         await stream.aclose()
 
     play(story())
