@@ -7,6 +7,7 @@ import uvicorn
 
 from api.app import build_app
 from api.metrics import Metrics
+from api.protocol import MAX_CONNECTIONS, Protocol
 from api.server import serve
 from api.settings import ApiSettings
 from api.store import KubernetesStore
@@ -26,6 +27,9 @@ def main() -> None:
         build_app(settings, store, uploads, metrics=metrics),
         host="0.0.0.0",  # noqa: S104  # a container's port is meant to be reached from outside
         port=settings.port,
+        http=Protocol,
+        ws="none",
+        limit_concurrency=MAX_CONNECTIONS,
         access_log=False,
         log_config=None,
         server_header=False,

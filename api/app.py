@@ -63,7 +63,7 @@ def build_app(
         uploads,
         metrics,
         build_storage(settings),
-        build_gate(settings, now),
+        build_gate(settings, now, metrics),
         build_rates(settings),
         now,
     )

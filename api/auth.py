@@ -1,4 +1,4 @@
-"""Who may call: from the headers of a request to its caller. Gates are built by wiring and asked by admit."""
+"""Who may call: from the headers of a request to its caller. The gate is built by app and asked by admit."""
 
 import logging
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from starlette.datastructures import Headers
 from api.errors import Code, ProblemError
 from api.issuer import Issuer
 from api.keys import KeyFile
+from api.metrics import Metrics
 from api.row import Row
 from api.settings import ApiSettings
 from api.tenants import ANONYMOUS, build_tenant
@@ -73,10 +74,13 @@ class TokenGate:
         return Caller(build_tenant(subject), is_confined=True)
 
 
-def build_gate(settings: ApiSettings, now: Callable[[], datetime]) -> Gate:
+def build_gate(settings: ApiSettings, now: Callable[[], datetime], metrics: Metrics | None = None) -> Gate:
     """The gate that the settings ask for; KeyFileError or ValueError when it cannot stand."""
     if settings.auth_mode == "api-key" and settings.keys_file:
-        return KeyGate(KeyFile(settings.keys_file, now))
+        keys = KeyFile(settings.keys_file, now)
+        if metrics is not None:
+            metrics.follow_keys(keys.age_seconds)
+        return KeyGate(keys)
     if settings.auth_mode == "oidc":
         issuer = Issuer(settings.oidc_jwks_url or "", settings.oidc_algorithms, now)
         return TokenGate(Tokens(settings, issuer))

@@ -1,7 +1,10 @@
-"""Reading request bodies: capped while they arrive, and strict about JSON. Used by the router and by receive."""
+"""Reading request bodies: capped while they arrive, and strict about JSON.
+
+Used by admit, quick and routes; by receive, pace and openai_form; and for large documents by openai_audio.
+"""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from email.message import Message
 from typing import Any, TypeVar
 
@@ -32,16 +35,23 @@ T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
 
-async def read_body(request: Request, limit_bytes: int) -> bytes:
-    """The whole body; a ProblemError when it is too large, too slow or packed."""
+async def _take_any() -> None:
+    return None
+
+
+async def read_body(request: Request, limit_bytes: int, take_large: Callable[[], Awaitable[None]] = _take_any) -> bytes:
+    """The whole body; a ProblemError when it is too large, too slow or packed. `take_large` may refuse a large one."""
     check_headers(request, limit_bytes)
-    body = bytearray()
+    body, is_large = bytearray(), False
     try:
         async with asyncio.timeout(READ_SECONDS):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > limit_bytes:
                     raise too_large(limit_bytes)
+                if len(body) > THREAD_BYTES and not is_large:
+                    is_large = True
+                    await take_large()
     except TimeoutError as error:
         detail = "The body did not arrive in time: send it again."
         raise ProblemError(408, Code.REQUEST_TIMEOUT, detail).and_close() from error
@@ -53,6 +63,14 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
 async def work_on(body: bytes, work: Callable[[bytes], T]) -> T:
     """What `work` makes of a body; a large one holds nobody else up."""
     return await asyncio.to_thread(work, body) if len(body) > THREAD_BYTES else work(body)
+
+
+async def work_alone(place: asyncio.Semaphore, body: bytes, work: Callable[[bytes], T]) -> T:
+    """The same where few may work at once; a thread cannot be stopped, so its place is free when it is done."""
+    await place.acquire()
+    working = asyncio.ensure_future(work_on(body, work))
+    working.add_done_callback(lambda _: place.release())
+    return await asyncio.shield(working)
 
 
 def parse_body(body: bytes, max_nodes: int = MAX_NODES) -> Any:
@@ -130,7 +148,7 @@ def check_headers(request: Request, limit_bytes: int) -> None:
     if "transfer-encoding" in request.headers and "content-length" in request.headers:
         detail = "Send either Content-Length or Transfer-Encoding, not both."
         raise ProblemError(400, Code.BAD_REQUEST, detail).and_close()
-    if not announced.isdigit() or int(announced[:20]) > limit_bytes:
+    if not (announced.isascii() and announced.isdigit()) or int(announced[:20]) > limit_bytes:
         raise too_large(limit_bytes)
     if request.headers.get("content-encoding", "identity") != "identity":
         raise ProblemError(415, Code.UNSUPPORTED_BODY, "Send the body without Content-Encoding.")

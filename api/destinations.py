@@ -40,13 +40,13 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 def check_destination(url: str, settings: ApiSettings) -> None:
     """A ProblemError for a callback_url that no callback would be sent to."""
-    fault = find_fault(url, Allowed.parse(settings.callback_allowed_hosts))
+    fault = find_obstacle(url, Allowed.parse(settings.callback_allowed_hosts))
     if fault is not None:
         faults = [{"field": "callback_url", "message": fault}]
         raise ProblemError(422, Code.VALIDATION_FAILED, fault, {"errors": faults})
 
 
-def find_fault(url: str, allowed: Allowed) -> str | None:
+def find_obstacle(url: str, allowed: Allowed) -> str | None:
     """What is wrong with the URL, in a sentence; None when nothing is."""
     try:
         parts, port = _split(url)

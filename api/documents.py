@@ -1,4 +1,4 @@
-"""From a row to the status document that clients read. Pure; called by routes."""
+"""From a row to the status document that clients read. Pure; called by routes and the steps behind them."""
 
 from api.row import CallbackRecord, Progress, Result, Row
 from api.rows import Rows

@@ -3,7 +3,6 @@
 import logging
 import re
 from enum import StrEnum
-from http import HTTPStatus
 from typing import Any, Self
 
 from fastapi import FastAPI, Request
@@ -16,6 +15,28 @@ from api.doors import ConflictError, RefusedError, UnavailableError
 JOB_NOT_FOUND_MESSAGE = "해당 작업을 찾을 수 없습니다"
 OPENAI_PREFIX = "/v1/"
 RETRY_SECONDS = 2
+
+TITLES = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    409: "Conflict",
+    410: "Gone",
+    413: "Content Too Large",
+    414: "URI Too Long",
+    415: "Unsupported Media Type",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+    429: "Too Many Requests",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+}
+"""The names of RFC 9110 for every status that is answered; Python's own change with its release."""
 
 ANSWERED = (StarletteHTTPException, RequestValidationError, UnavailableError, RefusedError, ConflictError)
 
@@ -103,7 +124,7 @@ def render_problem(problem: ProblemError, path: str) -> JSONResponse:
         return _render_envelope(problem)
     body = {
         "type": "about:blank",
-        "title": HTTPStatus(problem.status_code).phrase,
+        "title": TITLES[problem.status_code],
         "status": problem.status_code,
         "code": problem.code,
         "detail": problem.detail,

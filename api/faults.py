@@ -1,10 +1,9 @@
 """The error answers that all operations share in openapi.json: what each status means here. Data; used by openapi."""
 
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any
 
-from api.errors import JOB_NOT_FOUND_MESSAGE, Code
+from api.errors import JOB_NOT_FOUND_MESSAGE, TITLES, Code
 
 REF = "#/components/schemas/"
 
@@ -115,7 +114,7 @@ ENVELOPE: dict[str, Any] = {
 
 def name_of(status: int, *, is_openai: bool) -> str:
     """Its name among the shared answers."""
-    name = HTTPStatus(status).phrase.title().replace(" ", "").replace("-", "")
+    name = TITLES[status].title().replace(" ", "").replace("-", "")
     return f"OpenAI{name}" if is_openai else name
 
 
@@ -132,7 +131,7 @@ def build_answer(status: int, *, is_openai: bool) -> dict[str, Any]:
 def _build_problem(status: int, fault: Fault) -> dict[str, Any]:
     return {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": TITLES[status],
         "status": status,
         "code": fault.code,
         "detail": fault.detail,

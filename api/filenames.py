@@ -1,4 +1,4 @@
-"""Clean file names, and the object keys made of them. Pure; called by the generate-url route."""
+"""Clean file names, and the object keys made of them. Pure; called by the generate-url route and openai_audio."""
 
 import re
 import unicodedata

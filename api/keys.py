@@ -53,20 +53,29 @@ class KeyFile:
         self._path = path
         self._now = now
         self._looked = now()
+        self._was_good = self._looked
         self._fault: str | None = None
         self._mark, self._keys = self._read(None)
 
     def find(self, key: str) -> str | None:
         """The tenant that a key belongs to; None for a key that is not in the file."""
+        self._look_when_due()
+        return self._keys.get(hashlib.sha256(key.encode("latin-1", "replace")).digest())
+
+    def age_seconds(self) -> float:
+        """Since the file was last seen in order; it grows while the file is broken or gone, and the old keys count."""
+        self._look_when_due()
+        return max(0.0, (self._now() - self._was_good).total_seconds())
+
+    def _look_when_due(self) -> None:
         if abs(self._now() - self._looked) >= LOOK_EVERY:
             self._looked = self._now()
             self._look_again()
-        return self._keys.get(hashlib.sha256(key.encode("latin-1", "replace")).digest())
 
     def _look_again(self) -> None:
         try:
             self._mark, self._keys = self._read(self._mark)
-            self._fault = None
+            self._was_good, self._fault = self._looked, None
         except KeyFileError as error:
             if str(error) != self._fault:
                 logger.exception("keys file unusable, the last good keys stay")

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import hmac
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -15,10 +15,12 @@ from api.errors import Code, ProblemError
 from api.row import Place, Row
 from api.rows import Rows
 from api.schemas import Word, refuse_unknown
+from crds.transcriptionjob import NAME_PATTERN
 
 MAX_LIMIT = 100
 DIGEST_BYTES = 12
 
+_NAME = re.compile(NAME_PATTERN)
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)")
 
 
@@ -94,7 +96,7 @@ def _build_seal(query: ListQuery, caller: Caller) -> bytes:
 
 
 def _render_token(place: Place, seal: bytes) -> str:
-    text = f"{place[0].isoformat()} {place[1]}".encode()
+    text = f"{place[0].astimezone(UTC).isoformat()} {place[1]}".encode()
     return base64.urlsafe_b64encode(_digest(text, seal) + text).rstrip(b"=").decode()
 
 
@@ -104,9 +106,10 @@ def _parse_token(token: str, seal: bytes) -> Place:
         text = raw[DIGEST_BYTES:]
         created, name = text.decode().split(" ")
         place = datetime.fromisoformat(created), name
-    except ValueError as error:
+        rendered = _render_token(place, seal) if _NAME.fullmatch(name) else ""
+    except (ValueError, OverflowError) as error:
         raise _refuse_token() from error
-    if not hmac.compare_digest(_render_token(place, seal), token):
+    if not hmac.compare_digest(rendered, token):
         raise _refuse_token()
     return place
 

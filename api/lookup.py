@@ -9,18 +9,29 @@ from api.row import Row
 from api.wiring import Parts
 from crds.transcriptionjob import NAME_PATTERN
 
+IMPOSSIBLE = "-"
+"""No name consists of it, yet the API server looks for such a one as for any other."""
+
 
 async def find_row(job_id: str, parts: Parts, caller: Caller, *, is_fresh: bool = False) -> Row:
-    """The row of an id; the journey's 404 when it is unknown, impossible, being deleted or somebody else's.
-
-    Somebody else's costs the same look at the API server as an unknown one: the time tells nothing either.
-    """
+    """The row of an id; the journey's 404 when it is unknown, impossible, being deleted or somebody else's."""
+    name = hide_foreign(job_id, parts, caller)
+    if name != job_id:
+        await parts.store.read(name)
+        raise job_not_found()
     row = await find_any_row(job_id, parts, is_fresh=is_fresh)
     if not caller.may_see(row):
-        if not is_fresh:
-            await parts.store.read(job_id)
         raise job_not_found()
     return row
+
+
+def hide_foreign(job_id: str, parts: Parts, caller: Caller) -> str:
+    """The name to ask the API server for: somebody else's gives way to one as long that cannot exist.
+
+    So it costs the very look that an unknown one costs, and the time tells nothing either.
+    """
+    row = parts.store.rows.get(job_id)
+    return job_id if row is None or caller.may_see(row) else IMPOSSIBLE * len(job_id)
 
 
 async def find_any_row(job_id: str, parts: Parts, *, is_fresh: bool = False) -> Row:

@@ -19,6 +19,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._requests = self._counter("requests", "Requests answered.", "method", "route", "status")
         self._latency = self._histogram(
             "request_seconds", "Time until the first byte of the answer.", "method", "route"
@@ -35,6 +36,11 @@ class Metrics:
         age.set_function(age_seconds)
         self._gauge("live_jobs", "Transcriptions that have not ended.").set_function(live_jobs)
 
+    def follow_keys(self, age_seconds: Callable[[], float]) -> None:
+        """Show how current the API keys are; the file is looked at each time that Prometheus asks."""
+        age = self._gauge("keys_file_age_seconds", "Time since the file of API keys was last seen in order.")
+        age.set_function(age_seconds)
+
     def open(self) -> None:
         """Note that a request has come."""
         self._open.inc()
@@ -45,9 +51,17 @@ class Metrics:
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
         """Note one answered request."""
-        method = method if method in METHODS else "other"
-        self._requests.labels(method, route, str(status)).inc()
-        self._latency.labels(method, route).observe(seconds)
+        counter, latency = self._find(method if method in METHODS else "other", route, status)
+        counter.inc()
+        latency.observe(seconds)
+
+    def _find(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+        """Kept, because asking the library for them costs as much as routing a request."""
+        found = self._children.get((method, route, status))
+        if found is None:
+            found = self._requests.labels(method, route, str(status)), self._latency.labels(method, route)
+            self._children[method, route, status] = found
+        return found
 
     def note_call(self, system: System, operation: str, outcome: str, seconds: float) -> None:
         """Note one call to another system; operation and outcome are words of the door's code, nothing from outside."""

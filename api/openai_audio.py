@@ -6,7 +6,7 @@ import mimetypes
 import re
 import secrets
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any, TypeVar
 
 from fastapi import Request, Response
@@ -14,7 +14,7 @@ from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect
 
 from api.auth import Caller
-from api.bodies import work_on
+from api.bodies import work_alone
 from api.doors import UnavailableError
 from api.errors import Code, ProblemError
 from api.filenames import FilenameError, build_upload_key
@@ -23,8 +23,10 @@ from api.openai_form import find_file, open_form
 from api.openai_models import choose_model
 from api.openai_render import render_answer, stored_format
 from api.openai_schemas import TranscriptionForm, parse_form, refuse_field
+from api.rates import network_of
 from api.row import Row
 from api.schemas import MEDIA_TYPE, RequestProcessRequest
+from api.seats import NoSeatError
 from api.sources import build_video_url
 from api.submit import build_job_id, check_room, submit
 from api.wiring import Parts
@@ -52,12 +54,13 @@ async def transcribe(request: Request, parts: Parts, caller: Caller) -> Response
     except UnavailableError as error:
         logger.warning("answer unavailable", extra={"transcription": row.path, "error": str(error)})
         detail = f"The job is there, but a system that this service needs does not answer: see {status_url(row)}."
-        raise refer(row, 503, Code.UNAVAILABLE, detail) from error
+        problem = refer(row, 503, Code.UNAVAILABLE, detail).with_headers(Retry_After=str(RETRY_SECONDS))
+        raise problem from error
 
 
 async def _start(request: Request, parts: Parts, caller: Caller) -> tuple[TranscriptionForm, Row]:
     check_room(parts)
-    async with _seat(parts), open_form(request, parts.settings.max_audio_bytes) as fields:
+    async with _seat(request, parts, caller), open_form(request, parts.settings.max_audio_bytes) as fields:
         form, file = parse_form(fields), find_file(fields)
         model = choose_model(form.model, parts.settings)
         key = _build_key(file, parts, caller)
@@ -70,7 +73,7 @@ async def _start(request: Request, parts: Parts, caller: Caller) -> tuple[Transc
         initial_prompt=form.prompt,
         formats=list(dict.fromkeys(("json", stored_format(form)))),
     )
-    return form, await submit(build_job_id(None, caller), asked, parts, caller, is_new=True)
+    return form, await submit(build_job_id(None, caller, parts.settings), asked, parts, caller, is_new=True)
 
 
 async def _finish(form: TranscriptionForm, row: Row, parts: Parts) -> Response:
@@ -80,8 +83,7 @@ async def _finish(form: TranscriptionForm, row: Row, parts: Parts) -> Response:
         raise refer_failure(row, parts.store.rows)
     stored = await _read(row, row.result.key_of(stored_format(form)), parts)
     duration = row.result.duration_seconds
-    async with parts.parsing:
-        answer = await work_on(stored, lambda body: render_answer(form, body, duration))
+    answer = await work_alone(parts.parsing, stored, lambda body: render_answer(form, body, duration))
     answer.headers["X-Request-ID"] = row.name
     return answer
 
@@ -125,18 +127,18 @@ async def _wait_for_leave(request: Request) -> None:
 
 
 @asynccontextmanager
-async def _seat(parts: Parts) -> AsyncIterator[None]:
+async def _seat(request: Request, parts: Parts, caller: Caller) -> AsyncIterator[None]:
     """A place for one upload: each may take as much of /tmp as the cap allows."""
-    try:
-        await asyncio.wait_for(parts.uploading.acquire(), SEAT_SECONDS)
-    except TimeoutError as error:
-        detail = "Many files arrive at once: send this one again in a moment."
-        problem = ProblemError(429, Code.RATE_LIMITED, detail).with_headers(Retry_After=str(RETRY_SECONDS))
-        raise problem.and_close() from error
-    try:
+    address = request.client.host if request.client else ""
+    name = caller.tenant if caller.is_confined else network_of(address)
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(parts.uploading.take(name, SEAT_SECONDS))
+        except NoSeatError as error:
+            detail = "Many files arrive at once: wait as many seconds as Retry-After says, and send fewer side by side."
+            problem = ProblemError(429, Code.RATE_LIMITED, detail).with_headers(Retry_After=str(RETRY_SECONDS))
+            raise problem.and_close() from error
         yield
-    finally:
-        parts.uploading.release()
 
 
 def _build_key(file: UploadFile, parts: Parts, caller: Caller) -> str:

@@ -3,31 +3,21 @@
 Called by openai_audio.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect
-from starlette.types import Message, Receive
 
-from api.bodies import check_headers, too_large
+from api.bodies import check_headers
 from api.errors import Code, ProblemError
 from api.openai_schemas import refuse_field
+from api.pace import Pace, cap
 
 MAX_FIELDS = 32
 MAX_FIELD_BYTES = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How slowly a body may arrive: uploads may be long, but neither stand still nor trickle."""
-
-    idle_seconds: float = 30
-    bytes_per_second: float = 8 * 1024
 
 
 @asynccontextmanager
@@ -53,28 +43,6 @@ def find_file(form: FormData) -> UploadFile:
     if not file.size:
         raise refuse_field("file", "the file is empty: send one with sound")
     return file
-
-
-def cap(receive: Receive, limit_bytes: int, pace: Pace) -> Receive:
-    """The same messages, until they hold more than the limit or come too slowly."""
-    now = asyncio.get_running_loop().time
-    begin, taken = now(), 0
-
-    async def receive_capped() -> Message:
-        nonlocal taken
-        left = begin + pace.idle_seconds + taken / pace.bytes_per_second - now()
-        try:
-            async with asyncio.timeout(min(pace.idle_seconds, left)):
-                message = await receive()
-        except TimeoutError as error:
-            detail = "The body did not arrive in time: send it again."
-            raise ProblemError(408, Code.REQUEST_TIMEOUT, detail).and_close() from error
-        taken += len(message.get("body", b""))
-        if taken > limit_bytes:
-            raise too_large(limit_bytes)
-        return message
-
-    return receive_capped
 
 
 async def _read(request: Request) -> FormData:

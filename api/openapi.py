@@ -112,6 +112,16 @@ HEADER_TEXTS = {
     "Content-Range": "Which bytes these are, of how many.",
 }
 
+ASKED = {
+    "Range": (
+        "Which bytes, such as the first thousand; what is no single range of bytes is the whole file.",
+        "bytes=0-999",
+    ),
+    "If-Range": ("The ETag that the range is of; the whole file when it has another by now.", '"9b2cf535f27731c9"'),
+    "If-None-Match": ("The ETag of the file that the caller has: 304 when it is still the same.", '"9b2cf535f27731c9"'),
+}
+"""The headers that downloads look at, and an example of each."""
+
 TEXTS = {"206": "The range that was asked for.", "304": "If-None-Match has the file's ETag: nothing has changed."}
 
 
@@ -155,6 +165,8 @@ def _complete_operation(operation: Document) -> None:
     operation["tags"] = [tag]
     for parameter in operation.get("parameters", ()):
         _tidy_parameter(parameter)
+    if "304" in HEADERS.get(name, {}):
+        operation["parameters"] += [_build_header(header, *told) for header, told in ASKED.items()]
     for status, headers in HEADERS.get(name, {}).items():
         answer = answers.setdefault(status, {"description": TEXTS.get(status, "")})
         answer["headers"] = {h: {"description": HEADER_TEXTS[h], "schema": {"type": "string"}} for h in headers}
@@ -178,6 +190,11 @@ def _tidy_parameter(parameter: Document) -> None:
         schema |= kind
     if parameter["name"] == "job_id":
         schema |= {"pattern": f"^{NAME_PATTERN}$", "maxLength": 52, "examples": [ID]}
+
+
+def _build_header(name: str, text: str, example: str) -> Document:
+    schema = {"type": "string", "examples": [example]}
+    return {"name": name, "in": "header", "required": False, "description": text, "schema": schema}
 
 
 def _illustrate(content: Document, examples: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""How often callers may call, and how often an address may fail to say who it is. Asked by admit.
+"""How often callers may call, and how often an address may fail to say who it is. Asked by admit and receive.
 
 Counts live in this process. Nothing sweeps them: two maps take turns, and the older one is dropped whole.
 """
@@ -75,7 +75,7 @@ class Rates:
 
         Those with a valid one are not held up: behind a proxy all may share an address.
         """
-        name = _network_of(address)
+        name = network_of(address)
         wait = self._failures.wait_seconds(name)
         if wait:
             raise _too_many("Too many requests from this address had no valid credential", wait)
@@ -85,15 +85,15 @@ class Rates:
         """One more request of a caller, by its tenant or else by its address; ProblemError when it is too many."""
         if not self._is_on:
             return
-        name = caller.tenant if caller.is_confined else _network_of(address)
+        name = caller.tenant if caller.is_confined else network_of(address)
         wait = self._requests.wait_seconds(name)
         if wait:
             raise _too_many("Too many requests in a short time", wait)
         self._requests.add(name)
 
 
-def _network_of(address: str) -> str:
-    """An IPv6 client has a whole /64 at will."""
+def network_of(address: str) -> str:
+    """What a client has at will: its address, or the whole /64 of one in IPv6. Asked for seats by openai_audio too."""
     if ":" not in address:
         return address
     try:

@@ -4,29 +4,35 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
 
 from fastapi import Request
 
 from api.auth import KEY_HEADER
-from api.bodies import THREAD_BYTES, check_json_type, parse_body, read_body, validate, work_on
+from api.bodies import READ_SECONDS, check_json_type, parse_body, read_body, validate, work_alone
 from api.doors import UnavailableError
 from api.errors import Code, ProblemError
 from api.lookup import find_any_row
+from api.pace import Pace, cap
 from api.row import Row
 from api.schemas import CallbackPayload, Word
 from api.segments import find_fault
-from api.settings import ApiSettings
 from api.wiring import Parts
-from crds.callback import MAX_SIGNATURES, SIGNATURE_HEADER, SignatureError, TooManySignaturesError, verify
+from crds.callback import MAX_SIGNATURES, SIGNATURE_HEADER, SignatureError, TooManySignaturesError, check_form, verify
 from crds.worker import build_callback_id
 
 MAX_RESULT_NODES = 1_000_000
 """About ten hours of speech with the time of each word; unfolded less than 200 MiB."""
 
 SEAT_SECONDS = 2.0
+PACE = Pace(idle_seconds=5, grace_seconds=5, total_seconds=READ_SECONDS)
+"""Workers send all they have at once."""
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -43,10 +49,8 @@ class Callback:
 
 async def receive(request: Request, parts: Parts) -> None:
     """Store a callback; the first of a transcription is kept, and nothing else changes."""
-    _check_sender(request, parts.settings)
-    check_json_type(request)
-    async with _seat(request, parts):
-        callback = await _read_callback(request, parts)
+    async with AsyncExitStack() as seat:
+        callback = await _read_callback(request, parts, seat)
         row = await _find_ended(callback, parts)
         digest = hashlib.sha256(callback.canonical).hexdigest()
         is_kept = await parts.uploads.put_once(build_callback_key(row), callback.canonical, digest)
@@ -73,29 +77,29 @@ def render_canonical(payload: CallbackPayload) -> bytes:
     return text.encode()
 
 
-@asynccontextmanager
-async def _seat(request: Request, parts: Parts) -> AsyncIterator[None]:
-    """Few hold a large body at once; a small one needs no seat."""
-    announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced[:20]) <= THREAD_BYTES:
-        yield
-        return
+async def _read_callback(request: Request, parts: Parts, seat: AsyncExitStack) -> Callback:
+    """What a stranger can send without the secret costs neither a seat nor memory, as far as the head tells."""
     try:
-        await asyncio.wait_for(parts.receiving.acquire(), SEAT_SECONDS)
+        _check_sender(request, parts)
+        check_json_type(request)
+        capped = Request(request.scope, cap(request.receive, parts.settings.max_result_bytes, PACE))
+        body = await read_body(capped, parts.settings.max_result_bytes, partial(_take_seat, parts, seat))
+        message_id = _check_signature(request, body, parts)
+    except ProblemError as problem:
+        if problem.code is Code.INVALID_SIGNATURE:
+            parts.rates.count_failure(request.client.host if request.client else "")
+        raise
+    callback = await work_alone(parts.parsing, body, _parse_callback)
+    return replace(callback, message_id=message_id)
+
+
+async def _take_seat(parts: Parts, seat: AsyncExitStack) -> None:
+    """Few hold a large body at once; a small one needs no seat."""
+    try:
+        async with asyncio.timeout(SEAT_SECONDS):
+            await seat.enter_async_context(parts.receiving)
     except TimeoutError as error:
         raise UnavailableError("too many callbacks arrive at once") from error
-    try:
-        yield
-    finally:
-        parts.receiving.release()
-
-
-async def _read_callback(request: Request, parts: Parts) -> Callback:
-    body = await read_body(request, parts.settings.max_result_bytes)
-    message_id = _check_signature(request, body, parts)
-    async with parts.parsing:
-        callback = await work_on(body, _parse_callback)
-    return replace(callback, message_id=message_id)
 
 
 def _parse_callback(body: bytes) -> Callback:
@@ -129,12 +133,16 @@ def _check_attempt(message_id: str, row: Row) -> None:
     raise ProblemError(403, Code.FORBIDDEN, detail)
 
 
-def _check_sender(request: Request, settings: ApiSettings) -> None:
+def _check_sender(request: Request, parts: Parts) -> None:
     """Before the body is read: without a signature it is nobody's callback, and a user's credential is none.
 
     The connection stays open, so that a sender in the middle of its body gets to see the answer.
     """
-    if not settings.secrets or SIGNATURE_HEADER in request.headers:
+    settings = parts.settings
+    if not settings.secrets:
+        return
+    if SIGNATURE_HEADER in request.headers:
+        _translate(lambda: check_form(request.headers, parts.now()))
         return
     if settings.auth_mode != "none" and {"authorization", KEY_HEADER} & set(request.headers):
         detail = "Results are received from workers alone: a caller's credential does not do, only a signature."
@@ -147,8 +155,12 @@ def _check_signature(request: Request, body: bytes, parts: Parts) -> str | None:
     """The signed webhook-id."""
     if not parts.settings.secrets:
         return None
+    return _translate(lambda: verify(parts.settings.secrets, request.headers, body, parts.now()))
+
+
+def _translate(check: Callable[[], T]) -> T:
     try:
-        return verify(parts.settings.secrets, request.headers, body, parts.now())
+        return check()
     except TooManySignaturesError as error:
         detail = f"Send at most {MAX_SIGNATURES} signatures in webhook-signature."
         raise ProblemError(400, Code.INVALID_SIGNATURE, detail) from error

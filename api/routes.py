@@ -46,7 +46,7 @@ RECEIVER_BODY: dict[str, Any] = {
 NOTHING_MORE: dict[int | str, dict[str, Any]] = {
     204: {"description": "The job has ended, and Last-Event-ID is its last event."}
 }
-SUBMIT_PROBLEMS = problems(400, 401, 403, 404, 409, 413, 415, 422, 429, 503)
+SUBMIT_PROBLEMS = problems(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503)
 
 quick = APIRouter(prefix=PREFIX, route_class=QuickRoute)
 router = APIRouter(prefix=PREFIX, route_class=AdmittedRoute)
@@ -62,7 +62,9 @@ Known = Annotated[Row, Depends(known_row)]
 Wait = Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS, description="Seconds to wait for a change.")]
 
 
-@router.post("/generate-url", operation_id="generateUrl", responses=problems(400, 401, 403, 413, 415, 422, 429, 503))
+@router.post(
+    "/generate-url", operation_id="generateUrl", responses=problems(400, 401, 403, 408, 413, 415, 422, 429, 503)
+)
 async def generate_url(asked: GenerateUrlRequest, parts: Wired, caller: Called) -> UploadTicket:
     """A URL to PUT one video or audio file to, with the same Content-Type."""
     try:
@@ -87,7 +89,7 @@ async def request_process(
     idempotency_key: Annotated[str | None, Header(pattern=IDEMPOTENCY_KEY)] = None,
 ) -> Response:
     """Start a transcription under an id that the server picks; the same Idempotency-Key means the same one."""
-    job_id = build_job_id(idempotency_key, caller)
+    job_id = build_job_id(idempotency_key, caller, parts.settings)
     return _accept(await submit(job_id, asked, parts, caller, is_new=idempotency_key is None))
 
 
@@ -188,24 +190,26 @@ async def delete_job(job_id: str, parts: Wired, caller: Called, outputs: bool = 
     return Response(status_code=204)
 
 
-@router.head("/result/{job_id}", include_in_schema=False)
 @router.get(
     "/result/{job_id}",
     operation_id="getResult",
     response_class=Response,
     responses=problems(401, 403, 404, 409, 410, 416, 429, 503),
 )
+@router.api_route("/result/{job_id}", methods=["GET", "HEAD"], response_class=Response, include_in_schema=False)
 async def get_result(row: Known, request: Request, parts: Wired) -> Response:
     """Whisper's own JSON, streamed from S3."""
     return await answer_result(row, request, parts)
 
 
-@router.head("/transcripts/{job_id}.{output}", include_in_schema=False)
 @router.get(
     "/transcripts/{job_id}.{output}",
     operation_id="getTranscript",
     response_class=Response,
     responses=problems(401, 403, 404, 409, 410, 416, 422, 429, 503),
+)
+@router.api_route(
+    "/transcripts/{job_id}.{output}", methods=["GET", "HEAD"], response_class=Response, include_in_schema=False
 )
 async def get_transcript(row: Known, output: Format, request: Request, parts: Wired) -> Response:
     """One format of the transcript as a file, streamed from S3."""
@@ -216,7 +220,7 @@ async def get_transcript(row: Known, output: Format, request: Request, parts: Wi
     "/result",
     operation_id="receiveResult",
     openapi_extra=RECEIVER_BODY,
-    responses=problems(400, 401, 403, 404, 408, 409, 413, 415, 422, 503),
+    responses=problems(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503),
 )
 async def receive_result(request: Request, parts: Wired) -> Received:
     """Take the worker's callback."""

@@ -19,7 +19,6 @@ from api.rows import Rows
 from api.waiters import Waiters
 from crds.transcriptionjob import API_VERSION, PLURAL, SETTLED_LABEL, Spec, build_transcription
 
-CREATE_SECONDS = 5.0
 PAUSE_SECONDS = 0.2
 LIST_SECONDS = 30.0
 PAGE_SIZE = 100
@@ -46,7 +45,6 @@ class KubernetesStore:
     ) -> None:
         self._server = ApiServer(connect, observe)
         self._call_seconds = call_seconds
-        self._create_seconds = call_seconds * CREATE_SECONDS / CALL_SECONDS
         self._pause_seconds = pause_seconds
         self._namespace = namespace
         self._path = f"/apis/{API_VERSION}/namespaces/{namespace}/{PLURAL}"
@@ -109,7 +107,7 @@ class KubernetesStore:
 
     async def create(self, name: str, spec: Spec, annotations: Mapping[str, str]) -> Row:
         body = build_transcription(name, self._namespace, spec, annotations)
-        call = Call("create", "POST", self._path, body, seconds=self._create_seconds)
+        call = Call("create", "POST", self._path, body, seconds=self._call_seconds)
         status, answer = await self._server.call(call)
         if status == 409 and answer.get("reason") == "AlreadyExists":
             raise AlreadyExistsError

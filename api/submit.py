@@ -1,15 +1,20 @@
-"""The step from a request to a TranscriptionJob. Called by the two routes that start one."""
+"""The step from a request to a TranscriptionJob. Called by the two routes that start one, and by openai_audio."""
 
+import asyncio
 import hashlib
+import hmac
 import json
 import logging
 import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from api.auth import Caller
 from api.destinations import check_destination
 from api.doors import AlreadyExistsError, StoredObject, UnavailableError
 from api.errors import Code, ProblemError
 from api.filenames import UPLOADS_PREFIX
+from api.lookup import hide_foreign
 from api.row import Row
 from api.schemas import RequestProcessRequest
 from api.settings import ApiSettings
@@ -18,8 +23,14 @@ from api.wiring import Parts
 from crds.transcriptionjob import FORMATS, REQUEST_ANNOTATION, Callback, Resources, Source, Spec
 
 FULL_RETRY_SECONDS = 30
-JOB_IDS = uuid.UUID("5c2f1e7a-9d0b-4c57-8f43-6f0f4b1f5a7e")
-"""The namespace of ids that are made of Idempotency-Keys."""
+OPEN_KEY = "5c2f1e7a-9d0b-4c57-8f43-6f0f4b1f5a7e"
+"""Makes ids where no secret is set: then all callers are one tenant."""
+
+TAKEN = "This job_id or Idempotency-Key belongs to a job with another video_url or other options: choose another one."
+BEING_DELETED = (
+    "The job of this job_id or Idempotency-Key is being deleted: "
+    "send the request again in a moment, or choose another one."
+)
 
 logger = logging.getLogger(__name__)
 
@@ -30,22 +41,24 @@ async def submit(
     """The transcription of that id: made now, or found when the same was asked before.
 
     A known id comes first, so that asking again works when the upload is gone. `is_new` ids need no such look.
+    Somebody else's is as a new one until its creation fails: its 409 needs an upload too.
     """
     key = _find_key(asked, parts, caller)
     digest = build_digest(asked, key)
-    known = None if is_new else await parts.store.read(job_id)
-    if known is not None:
-        return _same(known, digest, caller)
-    if asked.callback_url:
-        check_destination(asked.callback_url, parts.settings)
-    check_room(parts)
-    stored = await _look_at_upload(key, parts)
-    source = Source(bucket=parts.settings.s3_bucket, key=key, etag=stored.etag)
-    spec = build_spec(asked, source, caller.tenant, parts.settings)
-    try:
-        row = await _create(job_id, spec, digest, parts)
-    except AlreadyExistsError:
-        return _same(await parts.store.read(job_id), digest, caller)
+    async with _deadline(parts):
+        known = None if is_new else await parts.store.read(hide_foreign(job_id, parts, caller))
+        if known is not None and caller.may_see(known):
+            return _same(known, digest, caller)
+        if asked.callback_url:
+            check_destination(asked.callback_url, parts.settings)
+        with _room(job_id, parts):
+            stored = await _look_at_upload(key, parts)
+            source = Source(bucket=parts.settings.s3_bucket, key=key, etag=stored.etag)
+            spec = build_spec(asked, source, caller.tenant, parts.settings)
+            try:
+                row = await _create(job_id, spec, digest, parts)
+            except AlreadyExistsError:
+                return _same(await parts.store.read(job_id), digest, caller)
     logger.debug("submitted", extra={"transcription": row.path, "key": key, "size_bytes": stored.size_bytes})
     return row
 
@@ -58,9 +71,16 @@ def build_digest(asked: RequestProcessRequest, key: str) -> str:
     return hashlib.sha256(json.dumps([key, wish], sort_keys=True).encode()).hexdigest()
 
 
-def build_job_id(idempotency_key: str | None, caller: Caller) -> str:
-    """An id of the server's choice: the same for the same key of the same caller, on every replica."""
-    return str(uuid.uuid5(JOB_IDS, f"{caller.tenant}\n{idempotency_key}") if idempotency_key else uuid.uuid4())
+def build_job_id(idempotency_key: str | None, caller: Caller, settings: ApiSettings) -> str:
+    """An id of the server's choice: the same for the same key of the same caller, on every replica.
+
+    Who lacks the installation's secret cannot tell, and so cannot take, the id of another's key.
+    """
+    if not idempotency_key:
+        return str(uuid.uuid4())
+    secret = settings.secrets[0] if settings.secrets else OPEN_KEY
+    facts = f"job id\n{caller.tenant}\n{idempotency_key}"
+    return str(uuid.UUID(bytes=hmac.digest(secret.encode(), facts.encode(), "sha256")[:16], version=5))
 
 
 def build_spec(asked: RequestProcessRequest, source: Source, tenant: str, settings: ApiSettings) -> Spec:
@@ -82,11 +102,35 @@ def build_spec(asked: RequestProcessRequest, source: Source, tenant: str, settin
 
 
 def check_room(parts: Parts) -> None:
-    """A 429 when as many jobs are unfinished as the installation takes."""
+    """A 429 when as many jobs are unfinished, or being made, as the installation takes."""
     limit = parts.settings.max_live_jobs
-    if limit and parts.store.rows.live >= limit:
+    if limit and parts.store.rows.live + len(parts.submitting) >= limit:
         detail = "Too many jobs are unfinished: send this again when some have ended."
         raise ProblemError(429, Code.TOO_MANY_JOBS, detail).with_headers(Retry_After=str(FULL_RETRY_SECONDS))
+
+
+@asynccontextmanager
+async def _deadline(parts: Parts) -> AsyncIterator[None]:
+    """One for all that is asked meanwhile: each system may answer late, and they must not add up."""
+    try:
+        async with asyncio.timeout(parts.submit_seconds):
+            yield
+    except TimeoutError as error:
+        raise UnavailableError("the transcription could not be made in time") from error
+
+
+@contextmanager
+def _room(job_id: str, parts: Parts) -> Iterator[None]:
+    """Counted before anything is awaited: many at once cannot all find the same room. One id needs it once."""
+    if job_id not in parts.submitting:
+        check_room(parts)
+    parts.submitting[job_id] += 1
+    try:
+        yield
+    finally:
+        parts.submitting[job_id] -= 1
+        if not parts.submitting[job_id]:
+            del parts.submitting[job_id]
 
 
 def _find_key(asked: RequestProcessRequest, parts: Parts, caller: Caller) -> str:
@@ -107,21 +151,23 @@ def _no_upload() -> ProblemError:
 
 
 def _same(row: Row | None, digest: str, caller: Caller) -> Row:
-    if row is None or row.is_deleting:
-        detail = "The job with this job_id is being deleted: send it again in a moment, or choose another job_id."
-        raise ProblemError(409, Code.JOB_CONFLICT, detail)
+    if row is None or (row.is_deleting and caller.may_see(row)):
+        raise ProblemError(409, Code.JOB_CONFLICT, BEING_DELETED)
     if row.request_digest != digest or not caller.may_see(row):
-        detail = "This job_id belongs to a job with another video_url or other options: choose another job_id."
-        raise ProblemError(409, Code.JOB_CONFLICT, detail)
+        raise ProblemError(409, Code.JOB_CONFLICT, TAKEN)
     return row
 
 
 async def _create(job_id: str, spec: Spec, digest: str, parts: Parts) -> Row:
-    """Once more under the same name when no answer comes: the first may have been carried out all the same."""
+    """Once more under the same name when it fails soon: the first may have been carried out all the same."""
     annotations = {REQUEST_ANNOTATION: digest}
+    clock = asyncio.get_running_loop().time
+    begin = clock()
     try:
         return await parts.store.create(job_id, spec, annotations)
     except UnavailableError as error:
+        if clock() - begin > parts.submit_seconds / 2:
+            raise
         path = f"{parts.settings.namespace}/{job_id}"
         logger.warning("creation unanswered", extra={"transcription": path, "error": str(error)})
         return await parts.store.create(job_id, spec, annotations)

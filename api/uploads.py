@@ -20,12 +20,13 @@ from api.doors import Download, RangeError, StoredObject, UnavailableError
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
-    from types_boto3_s3.type_defs import GetObjectOutputTypeDef, ListObjectsV2OutputTypeDef
+    from types_boto3_s3 import type_defs as shapes
 
     from api.settings import ApiSettings
 
-CALL_SECONDS = 2.0
-PUT_SECONDS = 30.0
+CALL_SECONDS = 1.8
+READ_SECONDS = 30.0
+PUT_BYTES_PER_SECOND = 1024 * 1024
 FILE_SECONDS = 600.0
 STALL_SECONDS = 10
 CHUNK_BYTES = 256 * 1024
@@ -44,8 +45,7 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
-def _observe_nothing(_operation: str, _outcome: str, _seconds: float) -> None:
-    return None
+def _observe_nothing(_operation: str, _outcome: str, _seconds: float) -> None: ...
 
 
 class S3Uploads:
@@ -81,18 +81,8 @@ class S3Uploads:
         )
 
     async def head(self, key: str) -> StoredObject | None:
-        """None as well for a 403 or 400: so AWS answers for what is not there, to an account that may not list."""
-        try:
-            found = await self._run("head", lambda: self._inside.head_object(Bucket=self._bucket, Key=key))
-        except ClientError as error:
-            status = _status_of(error)
-            if status not in (400, 403, 404):
-                raise UnavailableError(f"S3 answered {status}") from error
-            if status != 404:
-                facts = {"status": status, "bucket": self._bucket, "key": key}
-                logger.warning("S3 tells nothing: the account may lack s3:ListBucket or s3:GetObject", extra=facts)
-            return None
-        return StoredObject(found["ETag"], found["ContentLength"])
+        found = await self._head(key)
+        return StoredObject(found["ETag"], found["ContentLength"]) if found else None
 
     async def open(self, key: str, byte_range: str | None = None) -> Download | None:
         """The first bytes are there when this returns, so that a read that cannot begin is still an error answer."""
@@ -106,7 +96,9 @@ class S3Uploads:
         if found is None:
             return None
         got, first = found
-        return Download(got["ETag"], got["ContentLength"], self._chunks(first, got["Body"]), got.get("ContentRange"))
+        chunks = self._chunks(first, got["Body"])
+        await anext(chunks)
+        return Download(got["ETag"], got["ContentLength"], chunks, got.get("ContentRange"))
 
     async def put_file(self, key: str, file: BinaryIO, content_type: str) -> StoredObject:
         """HEAD comes first, because it tells within seconds that S3 is down, and a file has minutes."""
@@ -131,28 +123,48 @@ class S3Uploads:
             is_more = bool(keys) and page["IsTruncated"]
 
     async def put_once(self, key: str, body: bytes, digest: str) -> bool:
+        """HEAD comes first, for the same reason; and what is there already is not sent again."""
+        kept = await self._read_digest(key)
+        return (await self._put_new(key, body, digest) if kept is None else kept) == digest
+
+    async def _put_new(self, key: str, body: bytes, digest: str) -> str:
+        wanted: shapes.PutObjectRequestTypeDef = {
+            "Bucket": self._bucket,
+            "Key": key,
+            "Body": body,
+            "ContentType": "application/json",
+            "Metadata": {DIGEST: digest},
+            "IfNoneMatch": "*",
+        }
+        seconds = self._call_seconds + len(body) / PUT_BYTES_PER_SECOND
         try:
-            await self._run(
-                "put",
-                lambda: self._inside.put_object(
-                    Bucket=self._bucket,
-                    Key=key,
-                    Body=body,
-                    ContentType="application/json",
-                    Metadata={DIGEST: digest},
-                    IfNoneMatch="*",
-                ),
-                PUT_SECONDS,
-            )
+            await self._run("put", lambda: self._inside.put_object(**wanted), seconds)
         except ClientError as error:
             if _status_of(error) not in (409, 412):
                 raise UnavailableError("S3 refused to store the callback") from error
-        stored = await self._find("head", lambda: self._inside.head_object(Bucket=self._bucket, Key=key))
-        if stored is None:
+        kept = await self._read_digest(key)
+        if kept is None:
             raise UnavailableError("S3 has not kept what was stored")
-        return stored["Metadata"].get(DIGEST) == digest
+        return kept
 
-    def _begin(self, key: str, byte_range: str | None) -> "tuple[GetObjectOutputTypeDef, bytes]":
+    async def _read_digest(self, key: str) -> str | None:
+        found = await self._head(key)
+        return found["Metadata"].get(DIGEST, "") if found else None
+
+    async def _head(self, key: str) -> "shapes.HeadObjectOutputTypeDef | None":
+        """None as well for a 403 or 400: so AWS answers for what is not there, to an account that may not list."""
+        try:
+            return await self._run("head", lambda: self._inside.head_object(Bucket=self._bucket, Key=key))
+        except ClientError as error:
+            status = _status_of(error)
+            if status not in (400, 403, 404):
+                raise UnavailableError(f"S3 answered {status}") from error
+            if status != 404:
+                facts = {"status": status, "bucket": self._bucket, "key": key}
+                logger.warning("S3 tells nothing: the account may lack s3:ListBucket or s3:GetObject", extra=facts)
+            return None
+
+    def _begin(self, key: str, byte_range: str | None) -> "tuple[shapes.GetObjectOutputTypeDef, bytes]":
         part = {"Range": byte_range} if byte_range else {}
         got = self._inside.get_object(Bucket=self._bucket, Key=key, **part)  # type: ignore[arg-type]
         first = got["Body"].read(CHUNK_BYTES)
@@ -172,7 +184,7 @@ class S3Uploads:
         if left:
             raise ClientError({"Error": left[0], "ResponseMetadata": {"HTTPStatusCode": 403}}, "DeleteObjects")  # type: ignore[typeddict-item]
 
-    async def _list(self, prefix: str, after: str) -> "ListObjectsV2OutputTypeDef":
+    async def _list(self, prefix: str, after: str) -> "shapes.ListObjectsV2OutputTypeDef":
         """The page of keys after one; by key and not by token, because what comes before is being deleted."""
         page = await self._find(
             "list",
@@ -228,14 +240,18 @@ class S3Uploads:
             raise UnavailableError("S3 cannot be reached") from error
 
     async def _chunks(self, first: bytes, body: Any) -> AsyncGenerator[bytes]:
-        """A thread is taken for a chunk at a time, and to close: that waits for a read which still goes on."""
+        """A thread is taken for a chunk at a time, and to close: that waits for a read which still goes on.
+
+        Nothing comes first, and `open` takes it: to close a generator that has not begun would close nothing.
+        """
         chunk = first
         try:
+            yield b""
             while chunk:
                 yield chunk
-                chunk = await self._wait(lambda: body.read(CHUNK_BYTES), PUT_SECONDS)
+                chunk = await self._wait(lambda: body.read(CHUNK_BYTES), READ_SECONDS)
         except UnavailableError:
-            self._observe("get", "unavailable", PUT_SECONDS)
+            self._observe("get", "unavailable", READ_SECONDS)
             raise
         finally:
             self._close(body)

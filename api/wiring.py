@@ -1,6 +1,7 @@
 """The parts of a running API, and how handlers get at them. Filled by app."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,18 +13,22 @@ from api.auth import Gate
 from api.doors import Store, Uploads
 from api.metrics import Metrics
 from api.rates import Rates
+from api.seats import Seats
 from api.settings import ApiSettings
 from api.sources import Storage
 
 RECEIVERS = 4
 UPLOADERS = 4
+SUBMIT_SECONDS = 1.9
+"""The rest of two seconds is for reading the request and writing the answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
     """`receiving` bounds how many callbacks are held at once, `uploading` how many files;
 
-    `parsing` lets one document at a time unfold in memory.
+    `parsing` lets one document at a time unfold in memory. `submitting` counts the requests for each id that is
+    being made.
     """
 
     settings: ApiSettings
@@ -35,8 +40,10 @@ class Parts:
     rates: Rates
     now: Callable[[], datetime]
     receiving: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(RECEIVERS))
-    uploading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UPLOADERS))
+    uploading: Seats = field(default_factory=lambda: Seats(UPLOADERS))
     parsing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    submitting: Counter[str] = field(default_factory=Counter)
+    submit_seconds: float = SUBMIT_SECONDS
 
 
 def build_storage(settings: ApiSettings) -> Storage:

@@ -188,8 +188,10 @@ def write_kubeconfig(docker: Docker) -> None:
 
 
 def publish() -> None:
-    """Give this checkout its own copy of the credentials."""
-    state.write_private(state.local("kubeconfig"), kubectl.kubeconfig().read_text())
+    """Give this checkout its own copy of the credentials, whose plain kubectl shows the release's namespace."""
+    local = state.local("kubeconfig")
+    state.write_private(local, kubectl.kubeconfig().read_text())
+    kubectl.output("config", "set-context", "--current", "--namespace", versions.NAMESPACE, "--kubeconfig", local)
 
 
 def advertise_gpus() -> None:

@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from api.protocol import Protocol
 from crds.transcriptionjob import GROUP, PLURAL, VERSION, State
 
 ACCEPTED_MESSAGE = "비디오 처리가 시작되었습니다"
@@ -183,6 +184,8 @@ SIDES: dict[str, Callable[[], ASGIApp]] = {
 def main(side: str) -> None:
     uvicorn.run(
         SIDES[side](),
+        http=Protocol,
+        ws="none",
         host="127.0.0.1",
         port=int(os.environ["API_PORT"]),
         access_log=False,

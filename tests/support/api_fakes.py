@@ -9,7 +9,9 @@ from typing import Any, BinaryIO
 
 import httpx2
 from fastapi import FastAPI
+from starlette.datastructures import Headers
 
+from api import auth
 from api.doors import AlreadyExistsError, ConflictError, Download, RangeError, StoredObject, UnavailableError
 from api.row import Row, parse_row
 from api.rows import Rows
@@ -27,10 +29,11 @@ def some_settings(**changes: Any) -> ApiSettings:
     return ApiSettings(**({"s3_bucket": "media", "s3_endpoint": "http://s3.internal:9000"} | changes))
 
 
-def a_manifest(name: str = "123456", version: int = 1, status: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    manifest = build_transcription(
-        name, "transcription", Spec.model_validate({"source": {"bucket": "media", "key": KEY}})
-    )
+def a_manifest(
+    name: str = "123456", version: int = 1, status: Mapping[str, Any] | None = None, spec: Spec | None = None
+) -> dict[str, Any]:
+    wanted = spec or Spec.model_validate({"source": {"bucket": "media", "key": KEY}})
+    manifest = build_transcription(name, "transcription", wanted)
     manifest["metadata"] |= {"uid": f"uid-of-{name}", "resourceVersion": str(version)}
     manifest["metadata"]["creationTimestamp"] = (NOW + timedelta(seconds=version)).isoformat()
     return manifest | {"status": dict(status or {})}
@@ -45,6 +48,8 @@ def a_result(key: str = "transcripts/transcription/123456/uid/1/transcript.json"
 
 
 class FakeStore:
+    """`asked` notes each call that would go to the API server; rows that are `unseen` are there, not in the cache."""
+
     def __init__(self, *rows: Row) -> None:
         self.rows = Rows(rows)
         self.specs: dict[str, Spec] = {}
@@ -55,7 +60,9 @@ class FakeStore:
         self.is_refusing_connections = False
         self.unanswered = 0
         self.tries = 0
+        self.asked: list[tuple[str, str]] = []
         self.hidden: set[str] = set()
+        self.unseen: dict[str, Row] = {}
         self.cached: dict[str, Row] = {}
         self.version = 100
         self.conflicts = 0
@@ -91,25 +98,27 @@ class FakeStore:
         raise UnavailableError
 
     async def get(self, name: str) -> Row | None:
-        return self.cached.get(name) or await self.read(name)
+        return self.cached.get(name) or self.rows.get(name) or await self.read(name)
 
     async def read(self, name: str) -> Row | None:
         """Names in `hidden` are found from the second time on, as those that are made in between."""
+        self.asked.append(("read", name))
         if self.is_down:
             raise UnavailableError
         if name in self.hidden:
             self.hidden.remove(name)
             return None
-        return self.rows.get(name)
+        return self.rows.get(name) or self.unseen.get(name)
 
     async def create(self, name: str, spec: Spec, annotations: Mapping[str, str]) -> Row:
         self.tries += 1
+        self.asked.append(("create", name))
         if self.is_down or self.is_refusing_connections:
             raise UnavailableError
-        if self.rows.get(name):
+        if self.rows.get(name) or name in self.unseen:
             raise AlreadyExistsError
         self.version += 1
-        manifest = a_manifest(name, self.version)
+        manifest = a_manifest(name, self.version, spec=spec)
         manifest["metadata"]["annotations"] = dict(annotations)
         self.specs[name] = spec
         self.rows.put(parse_row(manifest))
@@ -121,6 +130,7 @@ class FakeStore:
         return row
 
     async def cancel(self, name: str) -> Row | None:
+        self.asked.append(("patch", name))
         row = self.rows.get(name)
         if row is not None:
             self.tell(replace(row, cancel=True, version=self._next_version()))
@@ -142,6 +152,7 @@ class FakeStore:
 
     def _write(self, known: Row, wanted: Row) -> Row | None:
         """`conflicts` writes fail as if somebody else were faster."""
+        self.asked.append(("write", known.name))
         if self.is_down or self.is_refusing_connections:
             raise UnavailableError
         seen = self.rows.get(known.name)
@@ -155,6 +166,13 @@ class FakeStore:
     def _next_version(self) -> int:
         self.version = max(self.version, self.rows.version) + 1
         return self.version
+
+
+class TenantGate:
+    """Everybody is the tenant that X-API-Key names."""
+
+    async def admit(self, headers: Headers) -> auth.Caller:
+        return auth.Caller(headers["x-api-key"], is_confined=True)
 
 
 class FakeUploads:

@@ -56,6 +56,9 @@ INSIDE = {
     "fd00:ec2::254": "metadata",
     "fe80::1": "link-local",
     "fe80::1%eth0": "link-local",
+    "fe80::1%a%b": "link-local",
+    "::ffff:127.0.0.1%eth0": "loopback",
+    "127.0.0.1%eth0": "loopback",
     "febf::1": "link-local",
     "fec0::1": "site-local",
     "ff02::1": "multicast",
@@ -119,6 +122,13 @@ def test_a_name_that_is_allowed_may_be_called_on_any_port(host: str) -> None:
     allowed = Allowed.parse(["hooks.svc.", "10.1.0.0/16"])
     assert judge(host, 8080, ["10.9.9.9"], allowed) is None
     assert judge(host, 65536, ["10.9.9.9"], allowed) == "port"
+
+
+@pytest.mark.parametrize(("port", "reason"), [(0, "port"), (-1, "port"), (1, None), (65535, None), (65536, "port")])
+def test_what_is_allowed_may_be_called_on_every_port_that_there_is(port: int, reason: str | None) -> None:
+    allowed = Allowed.parse(["hooks.svc", "fe80::/10"])
+    assert judge("hooks.svc", port, ["10.9.9.9"], allowed) == reason
+    assert judge("example.com", port, ["fe80::1%eth0"], allowed) == reason
 
 
 @pytest.mark.parametrize("host", ["a.hooks.svc", "hooks.svc.example.com", "hooks"])

@@ -2,13 +2,11 @@
 
 import asyncio
 import time
-from typing import Any
 
 import pytest
 
-from api.apiserver import CALL_SECONDS, ApiServer, Call
 from api.doors import AlreadyExistsError, ConflictError, RefusedError, UnavailableError
-from api.store import CREATE_SECONDS, KubernetesStore, _parse_rows
+from api.store import KubernetesStore, _parse_rows
 from tests.support.cluster_fakes import SPEC, FakeCluster, everything, names, play, until
 
 
@@ -195,24 +193,17 @@ def test_one_that_became_unreadable_is_forgotten_and_answered_as_unavailable() -
     play(story)
 
 
-def test_a_creation_may_take_longer_than_other_calls() -> None:
-    assert CREATE_SECONDS > CALL_SECONDS
+def test_a_call_that_is_given_up_is_told_as_unavailable() -> None:
+    told: list[tuple[str, str]] = []
 
-    async def story(_: FakeCluster, store: KubernetesStore) -> None:
-        deadlines: dict[str, float] = {}
-        call = ApiServer.call
+    async def story(cluster: FakeCluster, store: KubernetesStore) -> None:
+        cluster.is_hanging = True
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await store.create("a", SPEC, {})
+        assert told[-1] == ("create", "unavailable")
 
-        async def note(server: ApiServer, asked: Call) -> tuple[int, dict[str, Any]]:
-            deadlines[asked.method] = asked.seconds
-            return await call(server, asked)
-
-        with pytest.MonkeyPatch.context() as patches:
-            patches.setattr(ApiServer, "call", note)
-            await store.create("a", SPEC, {})
-            await store.read("a")
-        assert deadlines["POST"] / deadlines["GET"] == CREATE_SECONDS / CALL_SECONDS
-
-    play(story)
+    play(story, observe=lambda operation, outcome, _: told.append((operation, outcome)))
 
 
 def test_each_call_is_told_with_its_outcome() -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,6 @@ from urllib.parse import quote
 import pytest
 
 from api.row import Row
-from crds.transcriptionjob import Spec
 from tests.support.api_fakes import SECRET, FakeStore, FakeUploads, a_result, a_row
 from tests.support.live_api import LiveApi, serve
 from tests.support.raw_http import Reply, build_request, exchange
@@ -22,27 +21,6 @@ KEYS = {"alice": "key of alice", "bob": "key of bob"}
 OPEN = {"/health", "/ready", f"{BASE}/result"}
 UPLOADS = {f"videos/{tenant}/20250911_034548_3b3673a3_a.mp4": b"video" for tenant in KEYS}
 ENDED = {"state": "Succeeded", "attempt": 1, "result": a_result()}
-
-
-class TenantStore(FakeStore):
-    """Keeps whose a job is, and notes each question that would go to the API server."""
-
-    def __init__(self, *rows: Row) -> None:
-        super().__init__(*rows)
-        self.reads: list[str] = []
-
-    async def get(self, name: str) -> Row | None:
-        """The cache first, as the real one does."""
-        return self.rows.get(name) or await self.read(name)
-
-    async def read(self, name: str) -> Row | None:
-        self.reads.append(name)
-        return await super().read(name)
-
-    async def create(self, name: str, spec: Spec, annotations: Mapping[str, str]) -> Row:
-        row = replace(await super().create(name, spec, annotations), tenant=spec.tenant)
-        self.tell(row)
-        return row
 
 
 def a_row_of(tenant: str, version: int) -> Row:
@@ -60,7 +38,7 @@ def keys(tmp_path: Path) -> Path:
 def live(keys: Path) -> Iterator[LiveApi]:
     rows = [a_row_of(tenant, n + 1) for n, tenant in enumerate(KEYS)]
     uploads = FakeUploads(**UPLOADS, **{a_result()["key"]: b"{}"})
-    with serve(TenantStore(*rows), uploads, auth_mode="api-key", keys_file=keys, callback_secret=SECRET) as api:
+    with serve(FakeStore(*rows), uploads, auth_mode="api-key", keys_file=keys, callback_secret=SECRET) as api:
         yield api
 
 
@@ -122,23 +100,28 @@ FOREIGN = [
 @pytest.mark.parametrize(("method", "path"), FOREIGN)
 def test_case_42_a_foreign_job_is_as_an_unknown_one(live: LiveApi, method: str, path: str) -> None:
     """The same answer, and the same questions to the API server: the time tells nothing either."""
-    assert isinstance(live.store, TenantStore)
-    replies, reads = [], []
+    replies, looks = [], []
     for name in ("job-of-bob", "job-of-eve"):
-        live.store.reads.clear()
+        live.store.asked.clear()
         replies.append(call(live, method, BASE + path.format(name), "alice"))
-        reads.append(len(live.store.reads))
+        assert ("read", "job-of-bob") not in live.store.asked
+        looks.append([(kind, len(asked)) for kind, asked in live.store.asked])
     assert [reply.status for reply in replies] == [404, 404]
     assert replies[0].body == replies[1].body
     assert replies[0].headers | {"date": ""} == replies[1].headers | {"date": ""}
-    assert reads[0] == reads[1]
+    assert looks == [[("read", len("job-of-bob"))]] * 2
     assert live.store.rows.get("job-of-bob") == a_row_of("bob", 2)
     assert a_result()["key"] in live.uploads.objects
 
 
 def test_case_42_a_foreign_id_cannot_be_taken(live: LiveApi) -> None:
     asked = {"job_id": "job-of-bob", "video_url": video_of("alice")}
-    assert call(live, "POST", f"{BASE}/process-video", "alice", asked).status == 409
+    reply = call(live, "POST", f"{BASE}/process-video", "alice", asked)
+    assert (reply.status, reply.json["code"]) == (409, "job_conflict")
+    for name in ("job-of-bob", "job-of-eve"):
+        early = asked | {"job_id": name, "video_url": "s3://media/videos/alice/not-there.mp4"}
+        reply = call(live, "POST", f"{BASE}/process-video", "alice", early)
+        assert (reply.status, reply.json["code"]) == (404, "object_not_found")
     assert live.store.specs == {}
 
 

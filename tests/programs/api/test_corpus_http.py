@@ -11,6 +11,7 @@ from functools import partial
 import pytest
 
 from api import bodies, openai_form
+from api.pace import Pace
 from tests.support.api_fakes import VIDEO_URL, FakeStore, FakeUploads, a_result, a_row
 from tests.support.live_api import LiveApi, serve
 from tests.support.raw_http import Reply, build_request, exchange
@@ -120,7 +121,7 @@ def test_case_18_a_length_that_is_announced_and_too_large_is_refused_at_once(liv
 @pytest.mark.parametrize("path", [*(f"{BASE}/{path}" for path in POSTS), AUDIO])
 def test_case_19_a_body_that_never_ends_is_given_up(live: LiveApi, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "READ_SECONDS", 0.3)
-    monkeypatch.setattr(openai_form, "Pace", partial(openai_form.Pace, idle_seconds=0.3))
+    monkeypatch.setattr(openai_form, "Pace", partial(Pace, idle_seconds=0.3))
     begin = FORM_BEGIN if path == AUDIO else b'{"job_id":'
     head = build_request("POST", path, _kind(path) | CHUNKED).replace(b"Content-Length: 0\r\n", b"")
     reply = exchange(live.port, head, b"%x\r\n%s\r\n" % (len(begin), begin))
@@ -209,13 +210,17 @@ def _operations(live: LiveApi) -> Iterable[tuple[str, set[str]]]:
         yield path.replace("{job_id}", "ended").replace("{output}", "txt"), {name.upper() for name in operations}
 
 
-@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH", "TRACE", "OPTIONS", "CONNECT", "BREW"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH", "TRACE", "OPTIONS", "CONNECT"])
 def test_case_30_a_method_that_a_path_does_not_take_is_refused(live: LiveApi, method: str) -> None:
     for path, taken in _operations(live):
         if method not in taken:
             reply = exchange(live.port, build_request(method, path))
             assert reply.status == 405, (method, path)
             assert set(reply.headers["allow"].split(", ")) - {"HEAD"} == taken, (method, path)
+
+
+def test_case_30_a_method_that_nobody_knows_is_refused(live: LiveApi) -> None:
+    assert exchange(live.port, build_request("BREW", f"{BASE}/jobs")).status == 400
 
 
 def test_case_30_no_tunnel_is_made(live: LiveApi) -> None:

@@ -95,6 +95,20 @@ def test_its_files_are_deleted_too_when_that_is_asked(client: Caller, store: Fak
     assert uploads.objects.keys() >= set(others)
 
 
+@pytest.mark.parametrize("state", ["Pending", "Queued", "Running"])
+def test_all_files_of_a_job_stay_when_it_has_not_ended(
+    client: Caller, store: FakeStore, uploads: FakeUploads, state: str
+) -> None:
+    store.rows.see(a_row("a", status={"state": state}))
+    outputs = [f"transcripts/transcription/a/uid-of-a/{n}/transcript.json" for n in (1, 2)]
+    uploads.objects |= dict.fromkeys([*outputs, "callbacks/transcription/a/uid-of-a/1.json"], b"{}")
+    kept = dict(uploads.objects)
+    status, body = send(client, ACTS[3] + "?outputs=true")
+    assert (status, body["code"]) == (409, "job_not_ended")
+    assert uploads.objects == kept
+    assert store.rows.get("a") is not None
+
+
 def test_the_job_stays_when_its_files_cannot_be_deleted(client: Caller, store: FakeStore, uploads: FakeUploads) -> None:
     store.rows.see(a_row("a", status=DONE))
     uploads.is_down = True

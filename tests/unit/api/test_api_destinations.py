@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.destinations import BROKEN, INSIDE, PORT, find_fault
+from api.destinations import BROKEN, INSIDE, PORT, find_obstacle
 from crds.addresses import Allowed
 from tests.support.api_fakes import VIDEO_URL, Caller, FakeStore
 
@@ -181,16 +181,16 @@ def test_a_receiver_outside_is_taken(client: Caller, store: FakeStore, url: str)
     ],
 )
 def test_the_sentence_says_what_is_wrong(url: str, fault: str) -> None:
-    assert find_fault(url, NOTHING) == fault
+    assert find_obstacle(url, NOTHING) == fault
 
 
 @pytest.mark.parametrize(
     "url", ["http://Hooks.media.svc:8080/", "http://hooks.media.svc.:9/", "http://10.1.2.3:8080/", "http://0xa010203/"]
 )
 def test_a_receiver_inside_is_taken_when_the_installation_allows_it(url: str) -> None:
-    assert find_fault(url, Allowed.parse(["hooks.media.svc", "10.1.0.0/16"])) is None
+    assert find_obstacle(url, Allowed.parse(["hooks.media.svc", "10.1.0.0/16"])) is None
 
 
 @pytest.mark.parametrize("url", ["http://a.hooks.media.svc/", "http://10.2.0.1/", "http://hooks/"])
 def test_what_is_only_like_an_allowed_host_is_refused(url: str) -> None:
-    assert find_fault(url, Allowed.parse(["hooks.media.svc", "10.1.0.0/16"])) == INSIDE
+    assert find_obstacle(url, Allowed.parse(["hooks.media.svc", "10.1.0.0/16"])) == INSIDE

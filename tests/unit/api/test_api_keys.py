@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from api.auth import build_gate
 from api.keys import KeyFile, KeyFileError, parse_keys
-from tests.support.api_fakes import NOW
+from api.metrics import Metrics
+from tests.support.api_fakes import NOW, SECRET, some_settings
 
 
 def a_line(tenant: str, key: str) -> str:
@@ -124,6 +126,66 @@ def test_the_file_is_looked_at_once_a_second(path: Path) -> None:
     assert keys.find("two") is None
     clock.now -= timedelta(hours=1)
     assert keys.find("two") == "alice"
+
+
+@pytest.mark.parametrize(("passed", "is_seen"), [(0.999, False), (1, True)])
+def test_a_change_is_seen_when_a_second_has_passed(path: Path, passed: float, is_seen: bool) -> None:
+    now = [NOW]
+    keys = KeyFile(path, lambda: now[0])
+    path.write_text(a_line("alice", "two"))
+    now[0] += timedelta(seconds=passed)
+    assert (keys.find("two") == "alice") is is_seen
+
+
+def test_a_change_is_seen_by_time_or_size_alone(path: Path) -> None:
+    os.utime(path, (1, 1))
+    keys = KeyFile(path, Clock())
+    path.write_text(a_line("alice", "two"))
+    os.utime(path, (2, 2))
+    assert keys.find("two") == "alice"
+    path.write_text(a_line("alice", "three") + "\n")
+    os.utime(path, (2, 2))
+    assert keys.find("three") == "alice"
+
+
+def test_a_file_that_has_not_changed_is_not_read(keys: KeyFile, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    caplog.clear()
+    assert [keys.find("one") for _ in range(3)] == ["alice"] * 3
+    assert caplog.records == []
+
+
+def test_digits_of_a_digest_may_be_large(path: Path) -> None:
+    digest = hashlib.sha256(b"one").hexdigest().upper()
+    path.write_text(f"alice\tsha256:{digest} # laptop")
+    assert KeyFile(path, Clock()).find("one") == "alice"
+
+
+def test_the_age_grows_while_the_file_is_not_in_order(path: Path) -> None:
+    now = [NOW]
+    keys = KeyFile(path, lambda: now[0])
+    ages = []
+    for content in ("", "broken", "broken still", a_line("alice", "two")):
+        now[0] += timedelta(seconds=60)
+        path.write_text(content)
+        ages.append(keys.age_seconds())
+    assert ages == [0, 60, 120, 0]
+    now[0] += timedelta(seconds=0.5)
+    assert keys.age_seconds() == 0.5
+    now[0] -= timedelta(seconds=0.9)
+    assert keys.age_seconds() == 0
+
+
+def test_prometheus_is_told_the_age_when_there_are_keys(path: Path) -> None:
+    now = [NOW]
+    metrics = Metrics()
+    build_gate(some_settings(auth_mode="api-key", keys_file=path, callback_secret=SECRET), lambda: now[0], metrics)
+    path.unlink()
+    now[0] += timedelta(minutes=5)
+    assert metrics.registry.get_sample_value("transcription_api_keys_file_age_seconds") == 300
+    other = Metrics()
+    build_gate(some_settings(), lambda: NOW, other)
+    assert "keys_file" not in other.render().decode()
 
 
 def test_a_file_without_keys_opens_to_nobody() -> None:

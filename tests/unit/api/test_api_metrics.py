@@ -59,6 +59,7 @@ def test_no_label_has_anything_of_a_request(client: Caller, store: FakeStore) ->
 def test_names_are_as_prometheus_wants_them() -> None:
     metrics = Metrics()
     metrics.follow(lambda: 1.0, lambda: 2)
+    metrics.follow_keys(lambda: 0.5)
     metrics.count("GET", "/", 200, 0.1)
     metrics.note_call("s3", "head", "ok", 0.1)
     for family in text_string_to_metric_families(metrics.render().decode()):

@@ -1,12 +1,12 @@
 """POST /v1/audio/transcriptions: from the form to the job, and from the job to the answer."""
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from api.seats import Seats
 from crds.transcriptionjob import Spec
 from tests.support.api_fakes import Caller, FakeUploads, some_settings
 from tests.support.openai_fakes import SRT, VTT, EndingStore, a_failure, a_success, some_transcripts
@@ -230,7 +230,7 @@ def test_job_is_named_when_it_takes_longer_than_the_answer_waits(client: Caller,
 def test_job_is_named_when_the_api_stops(client: Caller, store: EndingStore) -> None:
     store.ends, store.on_create = None, lambda _: store.release()
     answer = send(client)
-    assert (answer.status_code, answer.headers["x-should-retry"]) == (503, "false")
+    assert (answer.status_code, answer.headers["x-should-retry"], answer.headers["retry-after"]) == (503, "false", "2")
     assert "job_url" in answer.json()["error"]
 
 
@@ -249,9 +249,10 @@ def test_client_may_try_again_when_s3_is_down(client: Caller, store: EndingStore
 
 def test_upload_waits_outside_when_many_arrive_at_once(client: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.openai_audio.SEAT_SECONDS", 0.01)
-    client.app.state.parts = replace(client.app.state.parts, uploading=asyncio.Semaphore(0))
+    client.app.state.parts = replace(client.app.state.parts, uploading=Seats(0))
     answer = send(client)
     assert (answer.status_code, answer.headers["retry-after"], answer.headers["connection"]) == (429, "2", "close")
+    assert "Retry-After" in answer.json()["error"]["message"]
 
 
 def test_case_17_too_large_file_is_refused_while_it_arrives(client: Caller, store: EndingStore) -> None:

@@ -6,7 +6,7 @@ import pytest
 from starlette.types import Message
 
 from api.errors import ProblemError
-from api.openai_form import Pace, cap
+from api.pace import Pace, cap
 
 
 async def _body(*chunks: bytes, pause: float = 0) -> None:

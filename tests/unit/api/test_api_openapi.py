@@ -8,7 +8,7 @@ import jsonschema_rs
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from api.errors import Code
+from api.errors import TITLES, Code
 from api.examples import REQUESTS
 from api.faults import FAULTS
 from api.openapi import HEADERS, NAMES, STREAMED, list_operations
@@ -51,6 +51,10 @@ def find_contents(document: Document) -> Iterator[tuple[str, Document]]:
     """Every body of a request or an answer that has a schema, with its media type."""
     for contents in find_all({part: document[part] for part in ("paths", "components", "webhooks")}, "content"):
         yield from contents.items()
+
+
+def find_answers(document: Document) -> list[Document]:
+    return list(document["components"]["responses"].values())
 
 
 def faults_of(schema: Document, document: Document, value: Any) -> list[str]:
@@ -139,6 +143,42 @@ def test_what_says_when_to_come_again_is_declared(document: Document) -> None:
     answers = document["components"]["responses"]
     assert all("Retry-After" in answers[name]["headers"] for name in ("TooManyRequests", "ServiceUnavailable"))
     assert "WWW-Authenticate" in answers["Unauthorized"]["headers"]
+
+
+def test_what_a_status_is_called_does_not_hang_on_the_release_of_python(document: Document) -> None:
+    assert {*FAULTS, 405} == set(TITLES)
+    problems = [answer["content"].get("application/problem+json") for answer in find_answers(document)]
+    examples = [problem["example"] for problem in problems if problem]
+    assert len(examples) > 10
+    assert all(example["title"] == TITLES[example["status"]] for example in examples)
+    assert [TITLES[status] for status in (413, 414, 416, 422)] == [
+        "Content Too Large",
+        "URI Too Long",
+        "Range Not Satisfiable",
+        "Unprocessable Content",
+    ]
+
+
+def test_a_problem_is_titled_as_published(client: Caller) -> None:
+    answer = client.post("/api/upload-video/generate-url", json={}).json()
+    assert (answer["status"], answer["title"]) == (422, "Unprocessable Content")
+
+
+@pytest.mark.parametrize("operation", [*BODIES, "createTranscription"])
+def test_every_operation_with_a_body_may_say_that_it_came_too_slowly(
+    operations: dict[str, Document], operation: str
+) -> None:
+    assert "408" in operations[operation]["responses"]
+
+
+def test_downloads_declare_the_headers_that_they_look_at(operations: dict[str, Document]) -> None:
+    asked = {
+        name: {p["name"] for p in operation.get("parameters", ()) if p["in"] == "header"}
+        for name, operation in operations.items()
+    }
+    wanted = {"Range", "If-Range", "If-None-Match"}
+    assert {name for name, headers in asked.items() if headers & wanted} == {"getResult", "getTranscript"}
+    assert asked["getResult"] == asked["getTranscript"] == wanted
 
 
 def test_problems_list_every_code(document: Document) -> None:

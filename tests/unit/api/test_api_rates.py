@@ -57,6 +57,50 @@ def test_a_window_never_holds_much_more_than_the_limit(clock: Clock) -> None:
     assert len(taken) >= 550
 
 
+def fill(counts: SlidingCounts, clock: Clock, name: str) -> None:
+    """Ten, in the middle of the window before 1010."""
+    clock.seconds = 1005
+    for _ in range(10):
+        counts.add(name)
+
+
+@pytest.mark.parametrize(
+    ("moment", "more", "wait"),
+    [
+        (1005, 0, 6.0),  # full: until a tenth of the next window has passed
+        (1010, 0, 1.0),
+        (1010.5, 0, 0.5),
+        (1011.001, 0, 0),
+        (1015, 4, 0),
+        (1015, 5, 1.0),
+        (1018, 9, 2.0),
+        (1018, 10, 3.0),
+        (1018, 20, 7.5),  # an address may fail more often than fits
+        (1020, 0, 0),
+    ],
+)
+def test_the_wait_is_as_long_as_it_has_to_be_and_no_longer(clock: Clock, moment: float, more: int, wait: float) -> None:
+    counts = SlidingCounts(10, 10, clock)
+    fill(counts, clock, "a")
+    clock.seconds = moment
+    for _ in range(more):
+        counts.add("a")
+    assert counts.wait_seconds("a") == pytest.approx(wait)
+    assert counts.wait_seconds("b") == 0
+    clock.seconds = moment + wait - 0.001 if wait else moment
+    assert (counts.wait_seconds("a") > 0) is (wait > 0)
+    clock.seconds = moment + wait + 0.001
+    assert counts.wait_seconds("a") == 0
+
+
+@pytest.mark.parametrize(("moment", "told"), [(1005.1, 6), (1004.9, 7), (1010.1, 1), (1010.9, 1)])
+def test_whole_seconds_are_told_rounded_up(clock: Clock, moment: float, told: int) -> None:
+    rates = Rates(10, 10, clock)
+    fill(rates._requests, clock, "10.0.0.1")
+    clock.seconds = moment
+    assert refusal(rates) == told
+
+
 def test_a_burst_of_a_thousand_passes_with_what_is_set_by_default(clock: Clock) -> None:
     rates = Rates(10_000, 10, clock)
     assert [refusal(rates) for _ in range(1000)] == [None] * 1000
@@ -82,6 +126,8 @@ def test_anonymous_callers_are_told_apart_by_address_and_tenants_by_name(clock: 
     [
         ("2001:db8::1", "2001:db8::2:3", True),
         ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("2001:db8::1", "2001:db8::8000:0:0:1", True),
+        ("2001:db8::1", "2001:db8:0:1::", False),
         ("::ffff:10.0.0.1", "10.0.0.1", True),
         ("::ffff:10.0.0.1", "::ffff:10.0.0.2", False),
         ("fe80::1%eth0", "fe80::1%eth0", True),

@@ -1,13 +1,19 @@
 """POST /result where a secret is set: who may send what; case numbers are those of the bad-input corpus."""
 
+import asyncio
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
+from api import receive
+from api.bodies import READ_SECONDS, THREAD_BYTES
+from api.pace import Pace
+from api.rates import FAILURES, build_rates
 from api.row import Row
 from crds.callback import sign
 from crds.worker import build_callback_id
@@ -33,7 +39,7 @@ def guarded(client: Caller, store: FakeStore) -> Iterator[Caller]:
     store.rows.see(ended())
     parts = client.app.state.parts
     settings = some_settings(callback_secret=SECRET, auth_mode="api-key", keys_file="/keys")
-    client.app.state.parts = replace(parts, settings=settings)
+    client.app.state.parts = replace(parts, settings=settings, rates=build_rates(settings))
     yield client
     client.app.state.parts = parts
 
@@ -156,3 +162,62 @@ def test_what_the_controller_sends_of_any_attempt_is_taken(guarded: Caller, stor
 
 def test_an_unsigned_body_is_not_read(guarded: Caller) -> None:
     assert post(guarded, {"content-type": "text/plain", "content-encoding": "gzip"}, b"{") == (401, "invalid_signature")
+
+
+class Counted(asyncio.Semaphore):
+    """Counts those who were let in."""
+
+    taken = 0
+
+    async def acquire(self) -> Literal[True]:
+        self.taken += 1
+        return await super().acquire()
+
+
+class Trickle:
+    """A body that comes in these pieces and then hangs; it knows how many have been read."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self.pieces = list(pieces)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while self.pieces:
+            yield self.pieces.pop(0)
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"webhook-signature": "v1,forged"},
+        {"webhook-signature": f"v2,{'A' * 43}="},
+        {"webhook-timestamp": "1"},
+        {"webhook-timestamp": ""},
+        {"webhook-id": ""},
+    ],
+)
+def test_a_head_that_cannot_be_right_is_refused_before_any_of_the_body_is_read(
+    guarded: Caller, change: dict[str, str]
+) -> None:
+    body = Trickle(BODY)
+    answer = guarded.post(PATH, content=body, headers=signed() | change)
+    assert (answer.status_code, answer.json()["code"], body.pieces) == (401, "invalid_signature", [BODY])
+
+
+def test_those_who_trickle_hold_no_seats(guarded: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receive, "PACE", Pace(idle_seconds=0.01))
+    seats = Counted(1)
+    guarded.app.state.parts = replace(guarded.app.state.parts, receiving=seats)
+    begin = time.monotonic()
+    answer = guarded.post(PATH, content=Trickle(b" " * THREAD_BYTES), headers=signed())
+    assert (answer.status_code, answer.headers["connection"], seats.taken) == (408, "close", 0)
+    assert guarded.post(PATH, content=Trickle(b" " * (THREAD_BYTES + 1)), headers=signed()).status_code == 408
+    assert (seats.taken, seats.locked()) == (1, False)
+    assert time.monotonic() - begin < READ_SECONDS / 2
+
+
+def test_an_address_that_guesses_signatures_is_told_to_wait(guarded: Caller) -> None:
+    forged = signed(secret="whsec_" + "A" * 32)
+    answers = [post(guarded, forged) for _ in range(FAILURES + 1)]
+    assert answers[-2:] == [(401, "invalid_signature"), (429, "rate_limited")]
+    assert post(guarded, signed()) == (200, None)

@@ -35,6 +35,7 @@ GOOD = [
     [a_segment(0, 0, text="", tokens=[]), a_segment(0, 3)],
     [a_segment(0.0, 29.98, words=[WORD]), a_segment(29.98, 31.0, words=[WORD]), a_segment(30.5, 33.2, words=[])],
     [a_segment(0.0, 30.0), a_segment(29.0, 58.0), a_segment(57.0, 57.0)],
+    [a_segment(0.0, 10.0), a_segment(9.5, 9.6), a_segment(8.7, 9.0)],
     [a_segment(14_000.02, 14_400.5)],
 ]
 BAD: list[Any] = [

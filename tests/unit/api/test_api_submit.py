@@ -1,15 +1,51 @@
 """Starting a transcription: asked once or many times, before the upload, and when Kubernetes does not answer."""
 
+import asyncio
+import uuid
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
+import httpx2
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from api import auth
 from api.app import build_app
-from tests.support.api_fakes import KEY, VIDEO_URL, Caller, FakeStore, FakeUploads, a_row, some_settings
+from api.doors import StoredObject
+from api.row import Row
+from api.schemas import RequestProcessRequest
+from api.submit import build_digest, build_job_id
+from crds.transcriptionjob import Spec
+from tests.support.api_fakes import (
+    KEY,
+    SECRET,
+    VIDEO_URL,
+    Caller,
+    FakeStore,
+    FakeUploads,
+    TenantGate,
+    a_row,
+    some_settings,
+)
 
 BASE = "/api/upload-video"
 WISH = {"job_id": "a", "video_url": VIDEO_URL}
+OTHER_SECRET = "whsec_" + "QUJD" * 8
+
+
+@pytest.fixture
+def client(client: Caller) -> Iterator[Caller]:
+    """Tests may `change` its parts: others do not see that."""
+    before = client.app.state.parts
+    yield client
+    client.app.state.parts = before
+
+
+def change(client: Caller, **parts: Any) -> None:
+    state = client.app.state
+    state.parts = replace(state.parts, **parts)
 
 
 def test_the_same_request_is_the_same_job_even_when_the_upload_is_gone(
@@ -31,6 +67,10 @@ def test_the_same_id_with_another_wish_is_a_conflict(client: Caller, uploads: Fa
     for wish in ({"video_url": VIDEO_URL, "language": "ko"}, {"video_url": "s3://media/videos/other.mp4"}):
         answer = client.post(f"{BASE}/process-video", json={"job_id": "a", **wish})
         assert (answer.status_code, answer.json()["code"]) == (409, "job_conflict")
+        assert answer.json()["detail"] == (
+            "This job_id or Idempotency-Key belongs to a job with another video_url or other options: "
+            "choose another one."
+        )
 
 
 def test_a_request_that_loses_a_race_finds_the_winner(client: Caller, store: FakeStore) -> None:
@@ -46,7 +86,9 @@ def test_case_86_a_job_that_is_being_deleted_is_neither_seen_nor_revived(client:
     row = store.rows.get("a")
     assert row is not None
     store.rows.see(replace(row, is_deleting=True))
-    assert client.post(f"{BASE}/process-video", json={"job_id": "a", "video_url": VIDEO_URL}).status_code == 409
+    for wish in (WISH, WISH | {"language": "ko"}):
+        refused = client.post(f"{BASE}/process-video", json=wish)
+        assert (refused.status_code, "is being deleted" in refused.json()["detail"]) == (409, True)
     assert client.get(f"{BASE}/status/a").status_code == 404
     assert client.get(f"{BASE}/jobs").json() == {"jobs": [], "next_token": None}
 
@@ -57,12 +99,14 @@ def test_case_47_a_request_before_the_upload_is_refused(client: Caller, uploads:
     assert (answer.status_code, answer.json()["code"]) == (404, "object_not_found")
 
 
-@pytest.mark.parametrize("size", [0, 11])
-def test_case_70_an_empty_or_too_large_upload_is_refused(store: FakeStore, uploads: FakeUploads, size: int) -> None:
+@pytest.mark.parametrize(("size", "status"), [(0, 422), (1, 202), (10, 202), (11, 422)])
+def test_case_70_an_empty_or_too_large_upload_is_refused(
+    client: Caller, uploads: FakeUploads, size: int, status: int
+) -> None:
+    change(client, settings=some_settings(max_upload_bytes=10))
     uploads.objects[KEY] = b"x" * size
-    with TestClient(build_app(some_settings(max_upload_bytes=10), store, uploads)) as client:
-        answer = client.post(f"{BASE}/request-process", json={"video_url": VIDEO_URL})
-    assert (answer.status_code, answer.json()["code"]) == (422, "object_size")
+    answer = client.post(f"{BASE}/request-process", json={"video_url": VIDEO_URL})
+    assert (answer.status_code, answer.json().get("code")) == (status, "object_size" if status == 422 else None)
 
 
 def test_a_creation_that_went_unanswered_is_found_by_the_second_try(client: Caller, store: FakeStore) -> None:
@@ -130,3 +174,130 @@ def test_nothing_is_started_when_too_many_are_unfinished(store: FakeStore, uploa
     assert (refused.status_code, refused.json()["code"]) == (429, "too_many_jobs")
     assert int(refused.headers["retry-after"]) > 0
     assert again.status_code == 202
+
+
+def ask_as(client: Caller, tenant: str, job_id: str, key: str = "") -> tuple[int, str | None]:
+    wish = {"job_id": job_id, "video_url": f"s3://media/{key or f'videos/{tenant}/a.mp4'}"}
+    answer = client.post(f"{BASE}/process-video", json=wish, headers={"x-api-key": tenant})
+    return answer.status_code, answer.json().get("code")
+
+
+def test_case_46_only_ones_own_uploads_are_found_also_when_names_begin_alike(
+    client: Caller, store: FakeStore, uploads: FakeUploads
+) -> None:
+    change(client, gate=TenantGate())
+    uploads.objects |= {"videos/alice/a.mp4": b"video", "videos/al/a.mp4": b"video"}
+    assert ask_as(client, "al", "a", "videos/alice/a.mp4") == (404, "object_not_found")
+    assert ask_as(client, "alice", "a", "videos/al/a.mp4") == (404, "object_not_found")
+    assert ask_as(client, "al", "a")[0] == 202
+    assert ask_as(client, "alice", "b")[0] == 202
+    assert {name: spec.tenant for name, spec in store.specs.items()} == {"a": "al", "b": "alice"}
+
+
+@pytest.mark.parametrize("is_cached", [False, True])
+def test_case_42_a_taken_id_tells_nothing_to_who_has_no_upload(
+    client: Caller, store: FakeStore, uploads: FakeUploads, is_cached: bool
+) -> None:
+    change(client, gate=TenantGate())
+    bobs = replace(a_row("bobs-job", 7), tenant="bob", is_deleting=True)
+    if is_cached:
+        store.rows.see(bobs)
+    else:
+        store.unseen["bobs-job"] = bobs
+    for name in ("bobs-job", "eves-job"):
+        assert ask_as(client, "alice", name) == (404, "object_not_found")
+    assert store.asked[0] == ("read", "--------" if is_cached else "bobs-job")
+    uploads.objects["videos/alice/a.mp4"] = b"video"
+    wish = {"job_id": "bobs-job", "video_url": "s3://media/videos/alice/a.mp4"}
+    refused = client.post(f"{BASE}/process-video", json=wish, headers={"x-api-key": "alice"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "job_conflict")
+    assert "deleted" not in refused.json()["detail"]
+    assert store.specs == {}
+
+
+def test_what_the_installation_says_of_gpus_reaches_the_resource(client: Caller, store: FakeStore) -> None:
+    change(client, settings=some_settings(default_gpu_count=2, default_gpu_resource="amd.com/gpu"))
+    assert client.post(f"{BASE}/process-video", json=WISH).status_code == 202
+    gpus = store.specs["a"].resources
+    assert (gpus.gpu, gpus.gpu_resource) == (2, "amd.com/gpu")
+    assert store.specs["a"].tenant == "anonymous"
+
+
+def digest_of(**options: Any) -> str:
+    return build_digest(RequestProcessRequest(video_url=VIDEO_URL, **options), KEY)
+
+
+def test_a_wish_is_the_same_in_whatever_order_and_however_often_formats_are_named() -> None:
+    assert digest_of(formats=["srt", "vtt"]) == digest_of(formats=["vtt", "srt", "vtt"])
+    assert digest_of(formats=["srt"]) != digest_of(formats=["srt", "vtt"])
+    assert digest_of() == digest_of(task="transcribe")
+    assert digest_of() != digest_of(task="translate")
+
+
+def test_the_id_of_an_idempotency_key_depends_on_the_tenant_and_on_the_secret() -> None:
+    """Who knows everything but the secret cannot work it out."""
+    first, other = (some_settings(callback_secret=secret) for secret in (SECRET, OTHER_SECRET))
+    alice, bob = auth.Caller("alice", is_confined=True), auth.Caller("bob", is_confined=True)
+    chosen = [(first, alice), (first, bob), (other, alice), (some_settings(), alice)]
+    ids = [build_job_id("k", caller, settings) for settings, caller in chosen]
+    assert len(set(ids)) == 4
+    assert ids == [build_job_id("k", caller, settings) for settings, caller in chosen]
+    assert {str(uuid.UUID(made)) for made in ids} == set(ids)
+    assert build_job_id(None, alice, first) != build_job_id(None, alice, first)
+
+
+class SlowStore(FakeStore):
+    """Lets others run before each answer."""
+
+    async def read(self, name: str) -> Row | None:
+        await asyncio.sleep(0)
+        return await super().read(name)
+
+    async def create(self, name: str, spec: Spec, annotations: Mapping[str, str]) -> Row:
+        await asyncio.sleep(0)
+        return await super().create(name, spec, annotations)
+
+
+class SlowUploads(FakeUploads):
+    """As SlowStore."""
+
+    async def head(self, key: str) -> StoredObject | None:
+        await asyncio.sleep(0)
+        return await super().head(key)
+
+
+async def _ask_at_once(app: FastAPI, wishes: list[dict[str, str]]) -> list[int]:
+    transport = httpx2.ASGITransport(app)
+    async with httpx2.AsyncClient(transport=transport, base_url=f"http://api{BASE}/") as client:
+        answers = [client.post("process-video" if "job_id" in w else "request-process", json=w) for w in wishes]
+        return [answer.status_code for answer in await asyncio.gather(*answers)]
+
+
+@pytest.mark.parametrize("is_named", [False, True])
+def test_no_more_are_started_than_there_is_room_for_when_all_are_asked_for_at_once(is_named: bool) -> None:
+    store = SlowStore(a_row("running", 1, {"state": "Running"}))
+    app = build_app(some_settings(max_live_jobs=6), store, SlowUploads())
+    wishes = [{"video_url": VIDEO_URL} | ({"job_id": f"a{n}"} if is_named else {}) for n in range(100)]
+    statuses = asyncio.run(_ask_at_once(app, wishes))
+    assert (statuses.count(202), statuses.count(429)) == (5, 95)
+    assert store.rows.live == 6
+    assert not app.state.parts.submitting
+
+
+def test_the_same_wish_a_hundred_times_at_once_needs_room_for_one() -> None:
+    store = SlowStore()
+    app = build_app(some_settings(max_live_jobs=1), store, SlowUploads())
+    assert set(asyncio.run(_ask_at_once(app, [WISH] * 100))) == {202}
+    assert len(store.list()) == 1
+
+
+def test_the_room_of_what_could_not_be_made_is_free_again(
+    client: Caller, store: FakeStore, uploads: FakeUploads
+) -> None:
+    change(client, settings=some_settings(max_live_jobs=1))
+    uploads.is_down = True
+    assert client.post(f"{BASE}/process-video", json=WISH).status_code == 503
+    uploads.is_down, store.is_refusing_connections = False, True
+    assert client.post(f"{BASE}/process-video", json=WISH).status_code == 503
+    store.is_refusing_connections = False
+    assert client.post(f"{BASE}/process-video", json=WISH).status_code == 202

@@ -1,11 +1,15 @@
 """Which tokens open the gate, and what happens while the issuer is down."""
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from jwt.algorithms import RSAAlgorithm
 from starlette.datastructures import Headers
 
 from api.auth import Caller, TokenGate, build_gate
@@ -114,6 +118,34 @@ def test_case_41_a_token_that_does_not_hold_opens_nothing(make: Callable[[], str
         asyncio.run(gate.admit(Headers({"authorization": f"Bearer {make()}"})))
     assert (caught.value.status_code, caught.value.headers) == (401, {"WWW-Authenticate": "Bearer"})
     assert issuer.calls <= 1
+
+
+def test_a_token_may_be_long_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert MAX_CHARS == 16 * 1024
+    token = a_token(some_claims(groups=["a" * 11_000]))
+    monkeypatch.setattr("api.tokens.MAX_CHARS", len(token))
+    assert read(a_reader(), token) == "alice"
+    monkeypatch.setattr("api.tokens.MAX_CHARS", len(token) - 1)
+    issuer = FakeIssuer()
+    with pytest.raises(TokenError, match="too long"):
+        read(a_reader(issuer), token)
+    assert issuer.calls == 0
+
+
+@pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")  # that is what the test is about
+@pytest.mark.parametrize(("bits", "is_taken"), [(1024, False), (2048, True)])
+def test_a_key_of_the_issuer_that_is_too_short_opens_nothing(bits: int, is_taken: bool) -> None:
+    key = generate_private_key(65537, bits)
+    jwk = json.loads(RSAAlgorithm.to_jwk(key.public_key())) | {"kid": "rsa"}
+    settings = some_settings(**OIDC | {"oidc_algorithms": ("RS256",)})
+    issuer = FakeIssuer(a_key_set(jwk))
+    reader = Tokens(settings, Issuer(URL, settings.oidc_algorithms, lambda: issuer.now, issuer))
+    token = jwt.encode(some_claims(), key, "RS256", headers={"kid": "rsa"})
+    if is_taken:
+        assert read(reader, token) == "alice"
+        return
+    with pytest.raises(TokenError, match="InvalidKeyError"):
+        read(reader, token)
 
 
 def test_every_cause_has_the_same_answer() -> None:

@@ -4,16 +4,17 @@ import asyncio
 import io
 import socket
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
-from typing import Any, TypeVar
+from functools import cache
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from pydantic import ValidationError
 
 from api.doors import RangeError, StoredObject, UnavailableError
-from api.uploads import THREADS, S3Uploads
+from api.uploads import THREADS, S3Uploads, _build_client
 from tests.support.api_fakes import some_settings
 
 
@@ -22,6 +23,14 @@ def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_place() -> Iterator[None]:
+    """Canned answers all come from one port, so that their clients need not be built anew: that is slow."""
+    with socket.create_server(("127.0.0.1", 0)) as CannedS3.place, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("api.uploads._build_client", CannedS3.build_client)
+        yield
 
 
 def presign(**changes: Any) -> str:
@@ -37,24 +46,7 @@ def presign(**changes: Any) -> str:
 
 def head_answered(status: int) -> StoredObject | None:
     """What HEAD makes of an answer without a body."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 %d No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % status)
-        await writer.drain()
-        writer.close()
-
-    async def run() -> StoredObject | None:
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        host, port = server.sockets[0].getsockname()
-        uploads = S3Uploads(some_settings(s3_endpoint=f"http://{host}:{port}", s3_path_style=True), call_seconds=60)
-        try:
-            return await uploads.head("videos/a.mp4")
-        finally:
-            await uploads.stop()
-            server.close()
-
-    return asyncio.run(run())
+    return CannedS3(*[closing(status)] * 3).run(lambda uploads: uploads.head("videos/a.mp4"))
 
 
 def test_only_host_and_content_type_are_signed_for_the_public_endpoint() -> None:
@@ -140,6 +132,9 @@ T = TypeVar("T")
 class CannedS3:
     """Answers each request with the next of some canned answers, and keeps what was asked."""
 
+    place: ClassVar[socket.socket]
+    build_client = staticmethod(cache(_build_client))
+
     def __init__(self, *answers: bytes) -> None:
         self.answers = list(answers)
         self.asked: list[tuple[str, dict[str, str]]] = []
@@ -162,7 +157,7 @@ class CannedS3:
 
     def run(self, story: Callable[[S3Uploads], Awaitable[T]]) -> T:
         async def run() -> T:
-            server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
+            server = await asyncio.start_server(self.serve, sock=self.place.dup())
             host, port = server.sockets[0].getsockname()
             settings = some_settings(s3_endpoint=f"http://{host}:{port}", s3_path_style=True)
             uploads = S3Uploads(settings, 60, lambda *call: self.seen.append(call[:2]))
@@ -171,6 +166,8 @@ class CannedS3:
             finally:
                 await uploads.stop()
                 server.close()
+                if any(operation == "get" for operation, _ in self.seen):
+                    self.build_client.cache_clear()  # half-read answers stay with their client
 
         return asyncio.run(run())
 
@@ -239,6 +236,58 @@ def test_the_connection_is_closed_when_nobody_reads_on() -> None:
 
     s3 = CannedS3(canned(200, b"x" * 300_000, 900_000))
     s3.run(story)
+
+
+def test_the_connection_is_closed_when_nobody_reads_at_all() -> None:
+    async def story(uploads: S3Uploads) -> None:
+        found = await uploads.open("a.json")
+        assert found is not None
+        await found.chunks.aclose()
+        async with asyncio.timeout(5):
+            await s3.gone.wait()
+
+    s3 = CannedS3(canned(200, b"x" * 300_000, 900_000))
+    s3.run(story)
+
+
+KEPT = closing(200, x_amz_meta_body_sha256="d")
+
+
+@pytest.mark.parametrize(("digest", "is_kept"), [("d", True), ("other", False)])
+def test_a_callback_that_is_kept_already_is_not_sent_again(digest: str, is_kept: bool) -> None:
+    s3 = CannedS3(KEPT)
+    assert s3.run(lambda uploads: uploads.put_once("a.json", b"{}", digest)) is is_kept
+    assert s3.seen == [("head", "ok")]
+
+
+@pytest.mark.parametrize("absent", [404, 403])
+@pytest.mark.parametrize("taken", [200, 412])
+def test_a_callback_is_kept_when_there_is_none(absent: int, taken: int) -> None:
+    s3 = CannedS3(closing(absent), closing(taken), KEPT)
+    assert s3.run(lambda uploads: uploads.put_once("a.json", b"{}", "d"))
+    assert [line.split()[0] for line, _ in s3.asked] == ["HEAD", "PUT", "HEAD"]
+    assert s3.asked[1][1]["if-none-match"] == "*"
+
+
+def test_a_callback_that_is_not_there_afterwards_is_no_success() -> None:
+    with pytest.raises(UnavailableError):
+        CannedS3(closing(404), closing(200), closing(404)).run(lambda uploads: uploads.put_once("a.json", b"{}", "d"))
+
+
+def test_a_callback_is_given_up_within_the_deadline_of_a_short_call_when_s3_hangs() -> None:
+    seen: list[tuple[str, str]] = []
+
+    async def run(endpoint: str) -> None:
+        settings = some_settings(s3_endpoint=endpoint, s3_path_style=True)
+        uploads = S3Uploads(settings, 0.05, lambda *call: seen.append(call[:2]))
+        with pytest.raises(UnavailableError):
+            await uploads.put_once("a.json", b"{}", "d")
+        await uploads.stop()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        asyncio.run(run(f"http://127.0.0.1:{server.getsockname()[1]}"))
+        server.accept()[0].close()
+    assert seen == [("head", "unavailable")]
 
 
 def test_a_file_is_sent_from_its_beginning_and_left_open() -> None:
