@@ -7,14 +7,16 @@ from datetime import UTC, datetime
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from api import docs_page, openai_routes, probes, routes
+from api import probes, routes
 from api.auth import build_gate
 from api.doors import Store, Uploads
 from api.errors import install_handlers
 from api.guard import Guard
 from api.metrics import Metrics
 from api.observe import Observe
-from api.openapi import publish_openapi
+from api.openai.routes import router as openai_router
+from api.openapi.document import publish_openapi
+from api.openapi.page import router as docs_router
 from api.quick import Quick
 from api.rates import build_rates
 from api.settings import ApiSettings
@@ -68,8 +70,8 @@ def build_app(
         now,
     )
     app.router.routes += routes.quick.routes
-    for part in (routes, openai_routes, probes, docs_page):
-        app.include_router(part.router)
+    for router in (routes.router, openai_router, probes.router, docs_router):
+        app.include_router(router)
     app.include_router(routes.receiver)
     install_handlers(app)
     app.add_middleware(Quick, routes=app.routes)

@@ -1,6 +1,6 @@
 """Reading request bodies: capped while they arrive, and strict about JSON.
 
-Used by admit, quick and routes; by receive, pace and openai_form; and for large documents by openai_audio.
+Used by admit, quick and routes; by receive, pace and openai.form; and for large documents by openai.audio.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Clean file names, and the object keys made of them. Pure; called by the generate-url route and openai_audio."""
+"""Clean file names, and the object keys made of them. Pure; called by the generate-url route and openai.audio."""
 
 import re
 import unicodedata

@@ -1,6 +1,6 @@
 """How much of a body may come, and how slowly: it may take long, but neither stand still nor trickle.
 
-Used by receive and openai_form.
+Used by receive and openai.form.
 """
 
 import asyncio

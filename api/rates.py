@@ -93,7 +93,7 @@ class Rates:
 
 
 def network_of(address: str) -> str:
-    """What a client has at will: its address, or the whole /64 of one in IPv6. Asked for seats by openai_audio too."""
+    """What a client has at will: its address, or the whole /64 of one in IPv6. Asked for seats by openai.audio too."""
     if ":" not in address:
         return address
     try:

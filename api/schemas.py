@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from api import published
+from api import patterns
 from api.languages import LANGUAGES
 from api.settings import Priority
 from crds.transcriptionjob import FORMATS, NAME_PATTERN, CallbackState, Format, State, Task
@@ -55,23 +55,23 @@ def _empty_as_absent(value: object) -> object:
 JobId = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$", examples=["8e3c1f0a-52c4-4b3e-9a57-0d6f2b9c7e11"])]
 CallbackUrl = Annotated[
     str,
-    Field(max_length=1024, json_schema_extra={"pattern": published.CALLBACK_URL}),
+    Field(max_length=1024, json_schema_extra={"pattern": patterns.CALLBACK_URL}),
     AfterValidator(_check_callback_url),
 ]
 MediaType = Annotated[
     Annotated[
         str,
-        Field(max_length=255, pattern=MEDIA_TYPE, json_schema_extra={"pattern": published.or_empty(MEDIA_TYPE)}),
+        Field(max_length=255, pattern=MEDIA_TYPE, json_schema_extra={"pattern": patterns.or_empty(MEDIA_TYPE)}),
     ]
     | None,
     BeforeValidator(_empty_as_absent),
 ]
 MetadataKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 Prompt = Annotated[
-    str, Field(max_length=896, json_schema_extra={"pattern": published.TEXT}), AfterValidator(_check_text)
+    str, Field(max_length=896, json_schema_extra={"pattern": patterns.TEXT}), AfterValidator(_check_text)
 ]
 MetadataValue = Annotated[
-    str, Field(max_length=128, json_schema_extra={"pattern": published.TEXT}), AfterValidator(_check_text)
+    str, Field(max_length=128, json_schema_extra={"pattern": patterns.TEXT}), AfterValidator(_check_text)
 ]
 Language = Annotated[
     str,
@@ -104,13 +104,13 @@ class Asked(BaseModel):
 class GenerateUrlRequest(Asked):
     """Both dialects: `content_type` or `filetype`."""
 
-    model_config = ConfigDict(json_schema_extra={"oneOf": published.DIALECTS})
+    model_config = ConfigDict(json_schema_extra={"oneOf": patterns.DIALECTS})
 
     filename: str = Field(
         min_length=1,
         examples=["example.mp4"],
         description="At most 1024 bytes.",
-        json_schema_extra={"pattern": published.FILENAME, "maxLength": 1024},
+        json_schema_extra={"pattern": patterns.FILENAME, "maxLength": 1024},
     )
     content_type: MediaType = Field(None, examples=["video/mp4"])
     filetype: MediaType = None
@@ -129,7 +129,7 @@ class GenerateUrlRequest(Asked):
 class Options(Asked):
     """How to transcribe; all optional."""
 
-    model_config = ConfigDict(json_schema_extra={"not": published.build_translation_by(TURBO_MODELS)})
+    model_config = ConfigDict(json_schema_extra={"not": patterns.build_translation_by(TURBO_MODELS)})
 
     model: str | None = Field(None, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", examples=["large-v3"])
     language: Language | None = None
@@ -158,7 +158,7 @@ class RequestProcessRequest(Options):
         min_length=1,
         max_length=8192,
         examples=["https://bucket.s3.amazonaws.com/videos/a.mp4"],
-        json_schema_extra={"pattern": published.VIDEO_URL},
+        json_schema_extra={"pattern": patterns.VIDEO_URL},
     )
 
 
@@ -169,7 +169,7 @@ class ProcessVideoRequest(RequestProcessRequest):
 class CallbackPayload(Asked):
     """What the worker posts when a transcription has ended."""
 
-    model_config = ConfigDict(json_schema_extra={"oneOf": published.ENDINGS})
+    model_config = ConfigDict(json_schema_extra={"oneOf": patterns.ENDINGS})
 
     job_id: str
     status: Word | None = None

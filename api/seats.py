@@ -1,6 +1,6 @@
 """Places for work that takes much of something; no caller holds more than half of them.
 
-Built by wiring, taken by openai_audio.
+Built by wiring, taken by openai.audio.
 """
 
 import asyncio

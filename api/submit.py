@@ -1,4 +1,4 @@
-"""The step from a request to a TranscriptionJob. Called by the two routes that start one, and by openai_audio."""
+"""The step from a request to a TranscriptionJob. Called by the two routes that start one, and by openai.audio."""
 
 import asyncio
 import hashlib

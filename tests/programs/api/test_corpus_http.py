@@ -10,7 +10,8 @@ from functools import partial
 
 import pytest
 
-from api import bodies, openai_form
+from api import bodies
+from api.openai import form
 from api.pace import Pace
 from tests.support.api_fakes import VIDEO_URL, FakeStore, FakeUploads, a_result, a_row
 from tests.support.live_api import LiveApi, serve
@@ -121,7 +122,7 @@ def test_case_18_a_length_that_is_announced_and_too_large_is_refused_at_once(liv
 @pytest.mark.parametrize("path", [*(f"{BASE}/{path}" for path in POSTS), AUDIO])
 def test_case_19_a_body_that_never_ends_is_given_up(live: LiveApi, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "READ_SECONDS", 0.3)
-    monkeypatch.setattr(openai_form, "Pace", partial(Pace, idle_seconds=0.3))
+    monkeypatch.setattr(form, "Pace", partial(Pace, idle_seconds=0.3))
     begin = FORM_BEGIN if path == AUDIO else b'{"job_id":'
     head = build_request("POST", path, _kind(path) | CHUNKED).replace(b"Content-Length: 0\r\n", b"")
     reply = exchange(live.port, head, b"%x\r\n%s\r\n" % (len(begin), begin))

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from api.app import build_app
-from api.docs_page import ASSETS
+from api.openapi.page import ASSETS
 from tests.support.api_fakes import SECRET, Caller, FakeStore, FakeUploads, some_settings
 
 

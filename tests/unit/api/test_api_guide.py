@@ -10,11 +10,11 @@ import pytest
 from api.errors import Code
 from api.guard import MAX_HEADER_BYTES, MAX_QUERY_BYTES
 from api.listing import MAX_LIMIT
+from api.openapi.webhooks import CALLBACKS
 from api.schemas import Options, Problem, StatusDocument
 from api.settings import MIB, ApiSettings
 from api.strict_json import MAX_DEPTH
 from api.watching import MAX_WAIT_SECONDS
-from api.webhooks import CALLBACKS
 from tests.support.api_fakes import Caller
 
 ROOT = Path(__file__).parents[3]

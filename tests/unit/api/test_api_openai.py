@@ -248,7 +248,7 @@ def test_client_may_try_again_when_s3_is_down(client: Caller, store: EndingStore
 
 
 def test_upload_waits_outside_when_many_arrive_at_once(client: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.openai_audio.SEAT_SECONDS", 0.01)
+    monkeypatch.setattr("api.openai.audio.SEAT_SECONDS", 0.01)
     client.app.state.parts = replace(client.app.state.parts, uploading=Seats(0))
     answer = send(client)
     assert (answer.status_code, answer.headers["retry-after"], answer.headers["connection"]) == (429, "2", "close")

@@ -3,7 +3,7 @@
 import pytest
 
 from api.errors import ProblemError
-from api.openai_models import choose_model, get_model, list_models
+from api.openai.models import choose_model, get_model, list_models
 from tests.support.api_fakes import Caller, some_settings
 
 SETTINGS = some_settings(models="/models/own.pt,large-v3,other/model")

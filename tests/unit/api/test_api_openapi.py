@@ -9,9 +9,9 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from api.errors import TITLES, Code
-from api.examples import REQUESTS
-from api.faults import FAULTS
-from api.openapi import HEADERS, NAMES, STREAMED, list_operations
+from api.openapi.document import HEADERS, NAMES, STREAMED, list_operations
+from api.openapi.examples import REQUESTS
+from api.openapi.faults import FAULTS
 from api.schemas import CallbackPayload, GenerateUrlRequest, ProcessVideoRequest, RequestProcessRequest
 from crds.callback import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, build_completed, build_ended
 from tests.support.api_fakes import VIDEO_URL, Caller

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request, Response
 
 from api.admit import AdmittedRoute, Called
-from api.openai_audio import transcribe
-from api.openai_models import Model, ModelList, get_model, list_models
-from api.openai_schemas import Transcription, VerboseTranscription, build_form_schema
+from api.openai.audio import transcribe
+from api.openai.models import Model, ModelList, get_model, list_models
+from api.openai.schemas import Transcription, VerboseTranscription, build_form_schema
 from api.schemas import problems
 from api.wiring import Wired
 

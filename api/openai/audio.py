@@ -1,4 +1,4 @@
-"""Transcribing for OpenAI's clients: take the file, store it, submit, wait, answer. Called by openai_routes."""
+"""Transcribing for OpenAI's clients: take the file, store it, submit, wait, answer. Called by routes."""
 
 import asyncio
 import logging
@@ -18,11 +18,11 @@ from api.bodies import work_alone
 from api.doors import UnavailableError
 from api.errors import Code, ProblemError
 from api.filenames import FilenameError, build_upload_key
-from api.openai_faults import refer, refer_failure, status_url
-from api.openai_form import find_file, open_form
-from api.openai_models import choose_model
-from api.openai_render import render_answer, stored_format
-from api.openai_schemas import TranscriptionForm, parse_form, refuse_field
+from api.openai.faults import refer, refer_failure, status_url
+from api.openai.form import find_file, open_form
+from api.openai.models import choose_model
+from api.openai.render import render_answer, stored_format
+from api.openai.schemas import TranscriptionForm, parse_form, refuse_field
 from api.rates import network_of
 from api.row import Row
 from api.schemas import MEDIA_TYPE, RequestProcessRequest

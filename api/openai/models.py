@@ -1,4 +1,4 @@
-"""Which models OpenAI's clients may name, and which one is meant. Pure; called by openai_routes and openai_audio."""
+"""Which models OpenAI's clients may name, and which one is meant. Pure; called by routes and audio."""
 
 import re
 from typing import Literal

@@ -1,6 +1,6 @@
 """Reading a multipart form with one large file: capped while it arrives, and no slower than a poor line.
 
-Called by openai_audio.
+Called by audio.
 """
 
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 
 from api.bodies import check_headers
 from api.errors import Code, ProblemError
-from api.openai_schemas import refuse_field
+from api.openai.schemas import refuse_field
 from api.pace import Pace, cap
 
 MAX_FIELDS = 32

@@ -1,6 +1,6 @@
 """What OpenAI's clients send and read at /v1/audio/transcriptions; the multipart form becomes one frozen value.
 
-Used by openai_audio, openai_render and openai_routes.
+Used by audio, render and routes.
 """
 
 from typing import Any, Literal

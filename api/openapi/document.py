@@ -9,10 +9,10 @@ from typing import Any
 from fastapi import FastAPI
 
 from api.errors import OPENAI_PREFIX, Code
-from api.examples import ANSWERS, CALLBACKS, ID, REQUESTS
-from api.faults import ENVELOPE, FAULTS, REF, build_answer, name_of
+from api.openapi.examples import ANSWERS, CALLBACKS, ID, REQUESTS
+from api.openapi.faults import ENVELOPE, FAULTS, REF, build_answer, name_of
+from api.openapi.webhooks import CancelledCallback, CompletedCallback, FailedCallback, Transcript, build_webhooks
 from api.schemas import Problem
-from api.webhooks import CancelledCallback, CompletedCallback, FailedCallback, Transcript, build_webhooks
 from crds.transcriptionjob import NAME_PATTERN
 
 Document = dict[str, Any]

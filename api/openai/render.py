@@ -1,4 +1,4 @@
-"""From Whisper's stored transcript to the answers that OpenAI's clients read. Pure; called by openai_audio."""
+"""From Whisper's stored transcript to the answers that OpenAI's clients read. Pure; called by audio."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import Response
 
 from api.languages import LANGUAGES
-from api.openai_schemas import Segment, SpokenWord, Transcription, TranscriptionForm, VerboseTranscription
+from api.openai.schemas import Segment, SpokenWord, Transcription, TranscriptionForm, VerboseTranscription
 from crds.transcriptionjob import Format
 
 STORED: dict[str, Format] = {"srt": "srt", "vtt": "vtt"}

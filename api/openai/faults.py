@@ -1,4 +1,4 @@
-"""Errors of a job that is already made, for OpenAI's clients: each names the job. Pure; called by openai_audio.
+"""Errors of a job that is already made, for OpenAI's clients: each names the job. Pure; called by audio.
 
 Their retries would upload and transcribe the file once more; x-should-retry tells them whether to.
 """
@@ -7,7 +7,7 @@ from typing import Any
 
 from api.documents import PREFIX, render_status
 from api.errors import Code, ProblemError
-from api.openai_models import model_not_found
+from api.openai.models import model_not_found
 from api.row import Row
 from api.rows import Rows
 from crds.reasons import Reason

@@ -1,0 +1,1 @@
+"""The endpoints that OpenAI's clients call; only app imports them."""

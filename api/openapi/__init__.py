@@ -1,0 +1,1 @@
+"""What openapi.json and the docs page say beyond the routes; only app imports it."""
