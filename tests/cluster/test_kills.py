@@ -1,14 +1,12 @@
 """Every part may die while a transcription runs: it completes, and with the right words."""
 
-import os
-import signal
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from crds.transcriptionjob import State
 from tests.support.kubectl import Manifest
+from tests.support.processes import kill_processes
 from tests.support.speech import Speech
 from tests.support.transcriptions import Transcriptions, an_id, is_final, is_transcribing, status_of
 from tests.support.words import assert_same_words
@@ -27,20 +25,8 @@ def delete_the_pod(transcriptions: Transcriptions, pod: Manifest) -> None:
 
 
 def kill_the_process(_: Transcriptions, pod: Manifest) -> None:
-    """SIGKILL from the node, as by the kernel when memory is short. The dev node's processes are this machine's."""
-    mark = f"WORKER_POD_UID={pod['metadata']['uid']}".encode()
-    pids = [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/environ") if mark in _read(path).split(b"\0")]
-    if not pids:
-        pytest.skip("the node's processes cannot be seen from here")
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-
-
-def _read(environ: Path) -> bytes:
-    try:
-        return environ.read_bytes()
-    except OSError:  # it ended just now, or it is not ours to look into
-        return b""
+    """SIGKILL from the node, as by the kernel when memory is short."""
+    kill_processes(f"WORKER_POD_UID={pod['metadata']['uid']}")
 
 
 @pytest.mark.parametrize("kill", [lose_the_pod, delete_the_pod, kill_the_process])

@@ -89,7 +89,7 @@ def test_the_options_of_the_guide_are_those_of_a_request() -> None:
 def test_the_codes_of_the_guide_are_those_of_the_api() -> None:
     codes = {code.strip("`"): set(statuses.split(", ")) for code, statuses in rows("Errors").items()}
     assert list(codes) == sorted(Code)
-    for file in (ROOT / "api").glob("*.py"):
+    for file in (ROOT / "api").rglob("*.py"):
         for status, name in RAISED.findall(file.read_text(encoding="utf-8")):
             assert status in codes[Code[name]], f"{file.name}: {status} {name}"
 
