@@ -237,5 +237,4 @@ def _accept(row: Row) -> Response:
 
 
 def _show(row: Row, parts: Parts, status_code: int = 200) -> Response:
-    document = render_status(row, parts.store.rows)
-    return Response(document.model_dump_json(exclude_none=True), status_code, media_type="application/json")
+    return Response(parts.shown.show(row, parts.store.rows), status_code, media_type="application/json")

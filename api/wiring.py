@@ -15,6 +15,7 @@ from api.metrics import Metrics
 from api.rates import Rates
 from api.seats import Seats
 from api.settings import ApiSettings
+from api.shown import Shown
 from api.sources import Storage
 
 RECEIVERS = 4
@@ -39,6 +40,7 @@ class Parts:
     gate: Gate
     rates: Rates
     now: Callable[[], datetime]
+    shown: Shown = field(default_factory=Shown)
     receiving: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(RECEIVERS))
     uploading: Seats = field(default_factory=lambda: Seats(UPLOADERS))
     parsing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
