@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.telemetry import TelemetryConfig
 
 from api import probes, routes
 from api.auth import build_gate
@@ -21,6 +22,9 @@ from api.quick import Quick
 from api.rates import build_rates
 from api.settings import ApiSettings
 from api.wiring import Parts, build_storage
+
+NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
+"""FastAPI's own asks for its settings with every request; ours is metrics and observe."""
 
 EXPOSED_HEADERS = (
     "Location",
@@ -55,7 +59,13 @@ def build_app(
         await uploads.stop()
 
     app = FastAPI(
-        title="Transcription API", version="1", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
+        title="Transcription API",
+        version="1",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry=NO_TELEMETRY,
     )
     metrics = metrics or Metrics()
     metrics.follow(lambda: store.age_seconds, lambda: store.rows.live)
