@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,25 @@ class Arena:
 
     def change(self, name: str, **spec: Any) -> None:
         self.admin.patch(PLURAL, name, {"spec": spec})
+
+    def retry(self, name: str) -> None:
+        """Ask for another attempt at a failed one, as the API does."""
+        labels = {"transcription.ecg.dev/settled": None}
+        retries = self.read(name).spec.retries + 1
+        self.admin.patch(PLURAL, name, {"metadata": {"labels": labels}, "spec": {"retries": retries}})
+
+    def turn_back(self, name: str, seconds: int = 7200, *conditions: ConditionType) -> None:
+        """Make it seem that these conditions, or all, and the start came about so long ago."""
+        status = self.read(name).status
+        by = timedelta(seconds=seconds)
+        aged = tuple(
+            c.model_copy(update={"last_transition_time": c.last_transition_time - by})
+            if not conditions or c.type in conditions
+            else c
+            for c in status.conditions
+        )
+        start = status.start_time - by if status.start_time and not conditions else status.start_time
+        self.set_status(name, **status.model_copy(update={"conditions": aged, "start_time": start}).to_manifest())
 
     def set_status(self, name: str, **status: Any) -> None:
         """As somebody with all rights does."""
@@ -123,6 +143,15 @@ class Arena:
             return next((p for p in self.pods(name, attempt) if _is_fresh(p) and p["metadata"]["name"] != before), None)
 
         return wait_for(look, seconds, f"a pod of attempt {attempt} of {name}", 0.1)
+
+    def until_deleting(self, pod: Manifest, seconds: float = SOON) -> None:
+        """It was told to end, or is gone."""
+
+        def look() -> bool:
+            found = self.admin.get("pods", pod["metadata"]["name"])
+            return found is None or "deletionTimestamp" in found["metadata"]
+
+        wait_for(look, seconds, f"pod {pod['metadata']['name']} is told to end", 0.1)
 
     def run(self, name: str, attempt: int = 1, but: Manifest | None = None, seconds: float = SOON) -> Manifest:
         """Let its worker start, and wait until the status says so."""

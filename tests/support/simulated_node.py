@@ -77,6 +77,11 @@ class SimulatedNode:
         """The kubelet itself ends it or does not take it: no container has an exit code."""
         self._write(pod, {"phase": "Failed", "reason": reason, "message": f"Pod was rejected: {reason}"})
 
+    def mark(self, pod: Manifest, condition: str) -> None:
+        """The control plane says something about it."""
+        marked = {"type": condition, "status": "True", "reason": "Simulated", "lastTransitionTime": now_text()}
+        self._write(pod, {"conditions": [marked]})
+
     def evict(self, pod: Manifest) -> None:
         """As when a node is drained: the API server marks it, then it is to end."""
         meta = pod["metadata"]

@@ -52,3 +52,10 @@ def arena(open_one: OpenArena) -> Iterator[Arena]:
     """With the defaults. Tests share it: each looks at transcriptions of its own."""
     with open_one() as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def restartable(open_one: OpenArena) -> Iterator[Arena]:
+    """With the defaults, and a controller that tests start and kill; it is down at first."""
+    with open_one(is_up=False) as made:
+        yield made

@@ -1,7 +1,6 @@
-"""From a resource to its Job: one, whatever the name and whoever is killed."""
+"""From a resource to its Job: one, whatever the name and whoever is restartable."""
 
 import json
-from collections.abc import Iterator
 from functools import partial
 
 import pytest
@@ -12,13 +11,6 @@ from crds.worker import TASK_ENV, build_job_name
 from tests.support.arena import SOURCE, Arena, OpenArena, refuse, truth
 from tests.support.transcriptions import an_id
 from tests.support.waiting import wait_for
-
-
-@pytest.fixture(scope="module")
-def killed(open_one: OpenArena) -> Iterator[Arena]:
-    """Its controller is down at first, and is killed at times."""
-    with open_one(is_up=False) as made:
-        yield made
 
 
 def test_one_job_is_made_with_its_owner_when_a_transcription_is_made(arena: Arena) -> None:
@@ -36,30 +28,30 @@ def test_one_job_is_made_with_its_owner_when_a_transcription_is_made(arena: Aren
     assert arena.jobs_of(name) == [build_job_name(name, 1)]
 
 
-def test_one_job_is_made_when_the_controller_dies_between_status_and_job(killed: Arena) -> None:
-    name = killed.ask("status-first")
-    killed.set_status(name, attempt=1, tries=1, state="Pending", jobRef={"name": build_job_name(name, 1)})
-    killed.controller.start()
-    killed.wait_for_job(name)
-    killed.finish(name, killed.run(name))
-    assert killed.jobs_of(name) == [build_job_name(name, 1)]
-    assert killed.read(name).status.attempt == 1
-    assert killed.controller.count_calls("POST", "jobs") == 1
+def test_one_job_is_made_when_the_controller_dies_between_status_and_job(restartable: Arena) -> None:
+    name = restartable.ask("status-first")
+    restartable.set_status(name, attempt=1, tries=1, state="Pending", jobRef={"name": build_job_name(name, 1)})
+    restartable.controller.start()
+    restartable.wait_for_job(name)
+    restartable.finish(name, restartable.run(name))
+    assert restartable.jobs_of(name) == [build_job_name(name, 1)]
+    assert restartable.read(name).status.attempt == 1
+    assert restartable.controller.count_calls("POST", "jobs") == 1
 
 
-def test_one_job_is_made_when_the_controller_dies_right_after_the_job(killed: Arena) -> None:
-    killed.controller.start()
-    name = killed.ask("job-first")
-    uid = killed.wait_for_job(name)["metadata"]["uid"]
-    killed.controller.kill()
-    killed.set_status(name, jobRef={"name": build_job_name(name, 1), "uid": None}, conditions=None)
-    killed.controller.start()
-    killed.finish(name, killed.run(name))
-    job = killed.job(name)
+def test_one_job_is_made_when_the_controller_dies_right_after_the_job(restartable: Arena) -> None:
+    restartable.controller.start()
+    name = restartable.ask("job-first")
+    uid = restartable.wait_for_job(name)["metadata"]["uid"]
+    restartable.controller.kill()
+    restartable.set_status(name, jobRef={"name": build_job_name(name, 1), "uid": None}, conditions=None)
+    restartable.controller.start()
+    restartable.finish(name, restartable.run(name))
+    job = restartable.job(name)
     assert job is not None
     assert job["metadata"]["uid"] == uid
-    assert killed.jobs_of(name) == [build_job_name(name, 1)]
-    assert killed.controller.count_calls("POST", "jobs") == 0
+    assert restartable.jobs_of(name) == [build_job_name(name, 1)]
+    assert restartable.controller.count_calls("POST", "jobs") == 0
 
 
 def test_it_fails_and_leaves_the_other_alone_when_its_jobs_name_is_taken(arena: Arena) -> None:
