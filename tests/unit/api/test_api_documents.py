@@ -9,7 +9,14 @@ from api.rows import Rows
 from crds.reasons import WaitingReason
 from tests.support.api_fakes import a_row
 
-PROGRESS = {"podUID": "pod", "attempt": 1, "percent": 40, "stage": "Transcribing", "processedSeconds": 12, "etaSeconds": 9}
+PROGRESS = {
+    "podUID": "pod",
+    "attempt": 1,
+    "percent": 40,
+    "stage": "Transcribing",
+    "processedSeconds": 12,
+    "etaSeconds": 9,
+}
 
 
 def a_document(**status: Any) -> dict[str, Any]:
