@@ -1,9 +1,13 @@
-"""python -m controller: reads the settings, connects, runs Kopf until SIGTERM."""
+"""python -m controller: reads the settings, connects, stands by, runs Kopf as the leader until SIGTERM."""
 
 import asyncio
 import logging
+import os
+import secrets
+import signal
 import socket
 import sys
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,19 +16,25 @@ from prometheus_client import start_http_server
 from pydantic import ValidationError
 
 from controller.cluster import Cluster
-from controller.handlers import build_kopf_settings, build_registry
+from controller.handlers import Runners, build_kinds, build_kopf_settings, build_registry, followed
+from controller.health import Health, serve_health
+from controller.leader import Elector, LeaseStore, work_as_leader
+from controller.lease import LeaseLostError
 from controller.loop import Loop
 from controller.metrics import Metrics
 from controller.outbox import Outbox
 from controller.results import Results
 from controller.settings import ControllerSettings
+from controller.watches import Watches
 from crds.log import configure_logging
+
+LEASE_LOST = 3
 
 logger = logging.getLogger("controller")
 
 
 def main() -> None:
-    """Run; the exit code is 2 for bad settings."""
+    """Run; the exit code is 2 for bad settings, 3 when another one may lead."""
     try:
         settings = ControllerSettings()
     except ValidationError as error:
@@ -37,24 +47,70 @@ def main() -> None:
 
 async def run(settings: ControllerSettings) -> None:
     """The whole controller, wired."""
-    metrics = Metrics.build()
-    server, _ = start_http_server(settings.metrics_port, registry=metrics.registry)
-    cluster = await Cluster.connect(settings.namespace, metrics.count_call)
-    outbox = Outbox(settings, Results.connect(settings), _read_clock)
-    loop = Loop(settings, cluster, outbox, metrics, _read_clock)
-    identity: Any = socket.gethostname()  # Kopf's own asks for the user's name, and the user of a pod has none
+    metrics, health, stop = Metrics.build(), Health(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        metrics_server, _ = start_http_server(settings.metrics_port, registry=metrics.registry)
+        stack.callback(metrics_server.shutdown)
+        stack.callback(serve_health(health, settings.health_port).shutdown)
+        metrics.loop_lag.set_function(lambda: health.worst_lag)
+        ticks = asyncio.create_task(health.run(), name="health")
+        stack.callback(ticks.cancel)
+        cluster = await Cluster.connect(settings.namespace, metrics.count_call)
+        stack.push_async_callback(cluster.close)
+        work = Work(settings, cluster, metrics, health, stop)
+        if settings.lease_name is None:
+            metrics.leader.set(1)
+            await work.run()
+        else:
+            await _stand_by(settings.lease_name, work)
+
+
+class Work:
+    """What the leader does."""
+
+    def __init__(
+        self, settings: ControllerSettings, cluster: Cluster, metrics: Metrics, health: Health, stop: asyncio.Event
+    ) -> None:
+        self.settings, self.cluster, self.metrics, self.health, self.stop = settings, cluster, metrics, health, stop
+
+    async def run(self) -> None:
+        """Watch and reconcile until the stop."""
+        settings, cluster = self.settings, self.cluster
+        outbox = Outbox(settings, Results.connect(settings), _read_clock)
+        loop = Loop(settings, cluster, outbox, self.metrics, _read_clock)
+        runners = Runners(loop)
+        watches = Watches(build_kinds(settings.namespace), cluster, self.metrics)
+        self.health.add(runners.find_problem, watches.find_problem)
+        looks = asyncio.create_task(watches.run(), name="watches")
+        identity: Any = socket.gethostname()  # Kopf's own asks for the user's name, and the user of a pod has none
+        try:
+            with followed(watches):
+                await kopf.operator(
+                    registry=build_registry(loop, cluster, runners),
+                    settings=build_kopf_settings(),
+                    namespaces=[settings.namespace],
+                    identity=identity,
+                    stop_flag=self.stop,
+                )
+        finally:
+            looks.cancel()
+            await outbox.close()
+
+
+async def _stand_by(lease_name: str, work: Work) -> None:
+    identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
+    elector = Elector(LeaseStore(work.cluster, work.settings.namespace, lease_name), identity)
+    work.cluster.may_write = elector.is_leading
+    work.metrics.leader.set_function(elector.is_leading)
+    work.health.add(elector.find_problem)
     try:
-        await kopf.operator(
-            registry=build_registry(loop, cluster, metrics),
-            settings=build_kopf_settings(),
-            namespaces=[settings.namespace],
-            identity=identity,
-            liveness_endpoint=f"http://0.0.0.0:{settings.health_port}/healthz",
-        )
-    finally:
-        await outbox.close()
-        await cluster.close()
-        server.shutdown()
+        await work_as_leader(elector, work.stop, work.run)
+    except LeaseLostError as error:
+        logger.critical("not leading any more", extra={"error": str(error)})
+        logging.shutdown()
+        os._exit(LEASE_LOST)  # at once: an orderly end takes seconds, and another one may be at work already
 
 
 def _read_clock() -> datetime:

@@ -7,6 +7,7 @@ Rights it needs, all in the namespace it serves:
     transcription.ecg.dev  transcriptionjobs/finalizers  update                    (blockOwnerDeletion of its Jobs)
     batch                  jobs                          get, list, watch, create, patch, delete
     ""                     pods                          list
+    coordination.k8s.io    leases                        get, update (its own), create   (leader.py, by call())
 
 Kopf, with scanning, peering and event posting off, needs list and watch of the two kinds above and the discovery
 that every account may read; nothing in the cluster scope.
@@ -22,7 +23,15 @@ from urllib.parse import urlencode
 import aiohttp
 from kubernetes.aio import client, config
 
-from controller.errors import MissingError, NameTakenError, QuotaError, RefusedError, StaleError, TransientError
+from controller.errors import (
+    MissingError,
+    NameTakenError,
+    NotLeadingError,
+    QuotaError,
+    RefusedError,
+    StaleError,
+    TransientError,
+)
 from controller.views import JobView, PodView
 from crds.transcriptionjob import GROUP, PLURAL, SETTLED_LABEL, VERSION, Transcription
 
@@ -47,6 +56,8 @@ class Cluster:
     def __init__(self, api: client.ApiClient, namespace: str, count_call: CountCall) -> None:
         self._api = api
         self._count_call = count_call
+        self.may_write: Callable[[], bool] = lambda: True
+        """Asked before each write but those of the lease."""
         self._transcriptions = f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}"
         self._jobs = f"/apis/batch/v1/namespaces/{namespace}/jobs"
         self._pods = f"/api/v1/namespaces/{namespace}/pods"
@@ -68,7 +79,7 @@ class Cluster:
 
     async def check_served(self) -> None:
         """Whether the resource is there and may be read; MissingError when it is not."""
-        await self._call("GET", f"{self._transcriptions}?limit=1")
+        await self.call("GET", f"{self._transcriptions}?limit=1")
 
     async def list_live(self) -> AsyncIterator[Transcription]:
         """Every transcription that is not settled, page by page; what cannot be read is left out."""
@@ -86,13 +97,13 @@ class Cluster:
 
     async def get_transcription(self, name: str) -> Transcription:
         """The transcription as it is now; MissingError when it is gone."""
-        return Transcription.parse(await self._call("GET", f"{self._transcriptions}/{name}"))
+        return Transcription.parse(await self.call("GET", f"{self._transcriptions}/{name}"))
 
     async def patch_status(self, transcription: Transcription, patch: Mapping[str, Any]) -> Transcription:
         """Merge into status; StaleError when the resource has changed since it was read."""
         body = {"metadata": {"resourceVersion": transcription.resource_version}, "status": patch}
         path = f"{self._transcriptions}/{transcription.name}/status"
-        return Transcription.parse(await self._call("PATCH", path, body))
+        return Transcription.parse(await self._write("PATCH", path, body))
 
     async def settle(self, transcription: Transcription) -> Transcription:
         """Put the settled label on; StaleError when the resource has changed since it was read."""
@@ -106,17 +117,17 @@ class Cluster:
         labels = {SETTLED_LABEL: value}
         body = {"metadata": {"resourceVersion": transcription.resource_version, "labels": labels}}
         path = f"{self._transcriptions}/{transcription.name}"
-        return Transcription.parse(await self._call("PATCH", path, body))
+        return Transcription.parse(await self._write("PATCH", path, body))
 
     async def get_job(self, name: str) -> JobView:
         """The Job as it is now; MissingError when it is gone."""
-        return JobView.parse(await self._call("GET", f"{self._jobs}/{name}"))
+        return JobView.parse(await self.call("GET", f"{self._jobs}/{name}"))
 
     async def create_job(self, manifest: Mapping[str, Any]) -> JobView:
         """Create it once: one of that name with the same owner is ours already; NameTakenError for another's."""
         owner = manifest["metadata"]["ownerReferences"][0]
         try:
-            return JobView.parse(await self._call("POST", self._jobs, manifest))
+            return JobView.parse(await self._write("POST", self._jobs, manifest))
         except StaleError:
             there = await self._get_taken(manifest["metadata"]["name"])
         if there.owner_uid == owner["uid"]:
@@ -135,7 +146,7 @@ class Cluster:
         """Delete this very Job; its pods get SIGTERM at once. Nothing happens when it is gone."""
         body = {"propagationPolicy": "Background", "preconditions": {"uid": job.uid}}
         try:
-            await self._call("DELETE", f"{self._jobs}/{job.name}", body)
+            await self._write("DELETE", f"{self._jobs}/{job.name}", body)
         except (MissingError, StaleError):
             return
 
@@ -146,7 +157,7 @@ class Cluster:
             "spec": {"ttlSecondsAfterFinished": JOB_TTL_SECONDS},
         }
         try:
-            return JobView.parse(await self._call("PATCH", f"{self._jobs}/{job.name}", body))
+            return JobView.parse(await self._write("PATCH", f"{self._jobs}/{job.name}", body))
         except (MissingError, StaleError):
             return None
 
@@ -159,13 +170,19 @@ class Cluster:
         more = ""
         while True:
             asked = {**query, "limit": str(PAGE_SIZE)} | ({"continue": more} if more else {})
-            page = await self._call("GET", f"{path}?{urlencode(asked)}")
+            page = await self.call("GET", f"{path}?{urlencode(asked)}")
             yield page["items"]
             more = page["metadata"].get("continue") or ""
             if not more:
                 return
 
-    async def _call(self, verb: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    async def _write(self, verb: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        if not self.may_write():
+            raise NotLeadingError(f"{verb} {path}: this process does not lead any more")
+        return await self.call(verb, path, body)
+
+    async def call(self, verb: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """One request and its answer, translated into errors.py; asks nobody whether it may."""
         if verb in {"POST", "PATCH"}:
             path = f"{path}?fieldManager={FIELD_MANAGER}"
         headers = {"Accept": "application/json"}
