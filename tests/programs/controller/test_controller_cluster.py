@@ -7,7 +7,15 @@ import pytest
 from kubernetes.aio import client
 
 from controller.cluster import Cluster
-from controller.errors import MissingError, NameTakenError, QuotaError, RefusedError, StaleError, TransientError
+from controller.errors import (
+    MissingError,
+    NameTakenError,
+    NotLeadingError,
+    QuotaError,
+    RefusedError,
+    StaleError,
+    TransientError,
+)
 from controller.job_builder import build_job
 from tests.support.controller_fakes import RESULT, UID, a_job, a_manifest, a_transcription, some_settings
 from tests.support.loopback import Answer, Loopback
@@ -46,6 +54,21 @@ def test_status_is_merged_only_into_the_version_that_was_read() -> None:
     assert request.json == {"metadata": {"resourceVersion": "100"}, "status": patch}
     assert new.status.attempt == 1
     assert counted == [("PATCH", "transcriptionjobs/status", 200)]
+
+
+def test_nothing_is_written_when_it_does_not_lead_any_more() -> None:
+    async def write_all(cluster: Cluster) -> int:
+        cluster.may_write = lambda: False
+        job, transcription = a_job(), a_transcription()
+        writes = [
+            cluster.patch_status(transcription, {}), cluster.settle(transcription), cluster.unsettle(transcription),
+            cluster.create_job(MANIFEST), cluster.delete_job(job), cluster.expire_job(job),
+        ]  # fmt: skip
+        ends = await asyncio.gather(*writes, return_exceptions=True)
+        return sum(isinstance(end, NotLeadingError) for end in ends)
+
+    refused, server, _ = call(write_all)
+    assert (refused, server.requests) == (6, [])
 
 
 def test_label_is_put_on_when_it_is_settled() -> None:
