@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 import secrets
-import signal
 import socket
 import sys
 from contextlib import AsyncExitStack
@@ -16,7 +15,7 @@ from prometheus_client import start_http_server
 from pydantic import ValidationError
 
 from controller.cluster import Cluster
-from controller.handlers import Runners, build_kinds, build_kopf_settings, build_registry, followed
+from controller.handlers import Runners, build_kinds, build_kopf_settings, build_registry, followed, stop_on_signals
 from controller.health import Health, serve_health
 from controller.leader import Elector, LeaseStore, work_as_leader
 from controller.lease import LeaseLostError
@@ -48,8 +47,7 @@ def main() -> None:
 async def run(settings: ControllerSettings) -> None:
     """The whole controller, wired."""
     metrics, health, stop = Metrics.build(), Health(), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop_on_signals(stop)
     async with AsyncExitStack() as stack:
         metrics_server, _ = start_http_server(settings.metrics_port, registry=metrics.registry)
         stack.callback(metrics_server.shutdown)
@@ -88,7 +86,7 @@ class Work:
         try:
             with followed(watches):
                 await kopf.operator(
-                    registry=build_registry(loop, cluster, runners),
+                    registry=build_registry(loop, cluster, runners, self.stop),
                     settings=build_kopf_settings(),
                     namespaces=[settings.namespace],
                     identity=identity,

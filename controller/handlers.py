@@ -5,6 +5,7 @@ Nothing of Kopf writes: no finalizers, no annotations, no events.
 
 import asyncio
 import logging
+import signal
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from datetime import timedelta
@@ -54,7 +55,7 @@ class Runners:
         return f"a key has waited for {age.total_seconds():.0f} s" if age > STUCK_AFTER else None
 
 
-def build_registry(loop: Loop, cluster: Cluster, runners: Runners) -> kopf.OperatorRegistry:
+def build_registry(loop: Loop, cluster: Cluster, runners: Runners, stop_flag: asyncio.Event) -> kopf.OperatorRegistry:
     """Every handler, on a registry of its own."""
     registry = kopf.OperatorRegistry()
 
@@ -66,6 +67,7 @@ def build_registry(loop: Loop, cluster: Cluster, runners: Runners) -> kopf.Opera
     async def start(**_: Any) -> None:
         await wait_until_served(cluster)
         runners.start()
+        stop_on_signals(stop_flag)  # again: Kopf's own handlers, set before, have it wait 5 s for the flag at the end
 
     @kopf.on.cleanup(registry=registry)
     async def stop(**_: Any) -> None:
@@ -80,6 +82,12 @@ def build_registry(loop: Loop, cluster: Cluster, runners: Runners) -> kopf.Opera
         take_job(loop, event)
 
     return registry
+
+
+def stop_on_signals(stop_flag: asyncio.Event) -> None:
+    """Set the flag when the process is asked to end."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop_flag.set)
 
 
 def build_kinds(namespace: str) -> tuple[Kind, ...]:

@@ -1,0 +1,128 @@
+"""Controller processes of a test, beside the cluster: started as in their image, killed as the test likes."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.support.kubectl import Kubectl
+from tests.support.waiting import wait_for
+
+ROOT = Path(__file__).parents[2]
+
+
+def _free_ports() -> tuple[int, int]:
+    with socket.socket() as one, socket.socket() as other:
+        for listener in (one, other):
+            listener.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1]), int(other.getsockname()[1])
+
+
+@dataclass
+class ControllerProcess:
+    """One `python -m controller`."""
+
+    process: "subprocess.Popen[bytes]"
+    health_port: int
+    metrics_port: int
+    log: Path
+
+    def send(self, number: signal.Signals) -> float:
+        """Signal it; the time at which that was done."""
+        self.process.send_signal(number)
+        return time.monotonic()
+
+    def is_well(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}/healthz", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def measure(self, name: str) -> float:
+        """The sum of a metric over its labels; 0 while there is no answer."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
+                text = answer.read().decode()
+        except OSError:
+            return 0.0
+        return sum(map(float, re.findall(rf"^transcription_{name}(?:\{{.*\}})? (\S+)$", text, re.MULTILINE)))
+
+    def is_leading(self) -> bool:
+        return self.measure("leader") == 1
+
+    def wait_for_end(self, timeout_seconds: float) -> int:
+        return self.process.wait(timeout_seconds)
+
+
+@dataclass
+class Controllers:
+    """The controllers of one namespace; all are killed at the end of the test."""
+
+    kubectl: Kubectl
+    folder: Path
+    started: list[ControllerProcess] = field(default_factory=list)
+
+    def start(self, lease: str = "scribe") -> ControllerProcess:
+        """One more; no lease: it works at once."""
+        health_port, metrics_port = _free_ports()
+        settings = {
+            "NAMESPACE": self.kubectl.namespace,
+            "S3_BUCKET": "media",
+            "WORKER_IMAGE": "registry.invalid/worker:1",
+            "WORKER_SERVICE_ACCOUNT": "nobody",
+            "HEALTH_PORT": str(health_port),
+            "METRICS_PORT": str(metrics_port),
+            "LEASE_NAME": lease,
+        }
+        log = self.folder / f"controller-{len(self.started)}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "controller"],
+                cwd=ROOT,
+                env=os.environ
+                | {f"CONTROLLER_{name}": value for name, value in settings.items()}
+                | {"KUBECONFIG": str(self.kubectl.kubeconfig), "PYTHONPATH": str(ROOT)},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        self.started.append(ControllerProcess(process, health_port, metrics_port, log))
+        return self.started[-1]
+
+    def start_well(self, lease: str = "scribe") -> ControllerProcess:
+        """One more, once its probe is content."""
+        one = self.start(lease)
+        wait_for(one.is_well, 60, "the controller is well")
+        return one
+
+    def start_pair(self) -> tuple[ControllerProcess, ControllerProcess]:
+        """One that leads, one that stands by."""
+        leader = self.start_well()
+        wait_for(leader.is_leading, 30, "the first one leads")
+        standby = self.start_well()
+        wait_for(lambda: "standing by" in standby.log.read_text(), 10, "the second one stands by")
+        return leader, standby
+
+    def kill_all(self) -> None:
+        for one in self.started:
+            if one.process.poll() is None:
+                one.process.kill()
+            one.process.wait()
+
+
+@contextmanager
+def some_controllers(kubectl: Kubectl, folder: Path) -> Iterator[Controllers]:
+    controllers = Controllers(kubectl, folder)
+    try:
+        yield controllers
+    finally:
+        controllers.kill_all()
