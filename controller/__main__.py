@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,7 @@ import kopf
 from prometheus_client import start_http_server
 from pydantic import ValidationError
 
+from controller.apiserver import ApiServer
 from controller.cluster import Cluster
 from controller.handlers import Runners, build_kinds, build_kopf_settings, build_registry, followed, stop_on_signals
 from controller.health import Health, serve_health
@@ -55,9 +57,9 @@ async def run(settings: ControllerSettings) -> None:
         metrics.loop_lag.set_function(lambda: health.worst_lag)
         ticks = asyncio.create_task(health.run(), name="health")
         stack.callback(ticks.cancel)
-        cluster = await Cluster.connect(settings.namespace, metrics.count_call)
-        stack.push_async_callback(cluster.close)
-        work = Work(settings, cluster, metrics, health, stop)
+        server = await ApiServer.connect(metrics.count_call, lambda: work.may_write())  # noqa: PLW0108  # work comes later
+        stack.push_async_callback(server.close)
+        work = Work(settings, server, metrics, health, stop)
         if settings.lease_name is None:
             metrics.leader.set(1)
             await work.run()
@@ -69,17 +71,20 @@ class Work:
     """What the leader does."""
 
     def __init__(
-        self, settings: ControllerSettings, cluster: Cluster, metrics: Metrics, health: Health, stop: asyncio.Event
+        self, settings: ControllerSettings, server: ApiServer, metrics: Metrics, health: Health, stop: asyncio.Event
     ) -> None:
-        self.settings, self.cluster, self.metrics, self.health, self.stop = settings, cluster, metrics, health, stop
+        self.settings, self.server, self.metrics, self.health, self.stop = settings, server, metrics, health, stop
+        self.may_write: Callable[[], bool] = lambda: True
+        """Asked before each write; an election puts its own in place."""
 
     async def run(self) -> None:
         """Watch and reconcile until the stop."""
-        settings, cluster = self.settings, self.cluster
-        outbox = Outbox(settings, Results.connect(settings), _read_clock)
-        loop = Loop(settings, cluster, outbox, self.metrics, _read_clock)
+        settings = self.settings
+        cluster, results = Cluster(self.server, settings.namespace), Results.connect(settings)
+        outbox = Outbox(settings, results, _read_clock)
+        loop = Loop(settings, cluster, outbox, results, self.metrics, _read_clock)
         runners = Runners(loop)
-        watches = Watches(build_kinds(settings.namespace), cluster, self.metrics)
+        watches = Watches(build_kinds(settings.namespace), self.server, self.metrics)
         self.health.add(runners.find_problem, watches.find_problem)
         looks = asyncio.create_task(watches.run(), name="watches")
         identity: Any = socket.gethostname()  # Kopf's own asks for the user's name, and the user of a pod has none
@@ -98,9 +103,9 @@ class Work:
 
 
 async def _stand_by(lease_name: str, work: Work) -> None:
-    identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
-    elector = Elector(LeaseStore(work.cluster, work.settings.namespace, lease_name), identity)
-    work.cluster.may_write = elector.is_leading
+    identity = f"{work.settings.instance}_{secrets.token_hex(4)}"
+    elector = Elector(LeaseStore(work.server, work.settings.namespace, lease_name), identity)
+    work.may_write = elector.is_leading
     work.metrics.leader.set_function(elector.is_leading)
     work.health.add(elector.find_problem)
     try:

@@ -31,7 +31,3 @@ class DeniedError(ControllerError):
 
 class NameTakenError(RefusedError):
     """The Job's name belongs to an object that is not ours."""
-
-
-class NotLeadingError(TransientError):
-    """Another controller may lead by now: nothing is written."""

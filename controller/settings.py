@@ -1,5 +1,6 @@
 """All settings of the controller: environment variables that start with CONTROLLER_. Built once by __main__."""
 
+import socket
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -67,6 +68,12 @@ class ControllerSettings(BaseSettings):
         10, gt=0, description="Least time between two progress writes of a worker."
     )
     max_active: int = Field(0, ge=0, description="How many transcriptions may have a Job at once; 0 is no limit.")
+    heartbeat_seconds: float = Field(
+        300, gt=0, description="How long a worker may be silent before another attempt takes its place."
+    )
+    ttl_seconds_after_finished: int | None = Field(
+        None, ge=0, description="When finished transcriptions that do not say so are deleted; none keeps them."
+    )
     resync_seconds: float = Field(300, gt=0, description="How often all live transcriptions are looked at again.")
     worker_image: str = Field(description="Image of the worker.")
     worker_image_pull_policy: str = Field("IfNotPresent", description="Pull policy of that image.")
@@ -76,6 +83,7 @@ class ControllerSettings(BaseSettings):
     lease_name: str | None = Field(
         None, description="Lease that decides which controller works; none: this one does, and must be the only one."
     )
+    instance: str = Field(default_factory=socket.gethostname, description="Who reports Events: the name of the pod.")
     log_level: str = Field("INFO", description="Least level that is logged, here and in workers.")
     health_port: int = Field(8081, description="Port of /healthz.")
     metrics_port: int = Field(9090, description="Port of /metrics.")

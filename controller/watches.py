@@ -8,14 +8,12 @@ brought within SETTLE_SECONDS. Fed by handlers, started by __main__.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NoReturn
-from urllib.parse import urlencode
+from typing import Any, NoReturn, Protocol
 
 from controller.errors import ControllerError
-from controller.leader import Door
 from controller.metrics import Metrics
 
 SUSPICIOUS_SECONDS = 80.0
@@ -23,9 +21,14 @@ SUSPICIOUS_SECONDS = 80.0
 
 SETTLE_SECONDS = 20.0
 LOOK_SECONDS = 10.0
-PAGE_SIZE = 500
 
 logger = logging.getLogger(__name__)
+
+
+class Lister(Protocol):
+    """The part of ApiServer that is used here."""
+
+    def pages(self, path: str, query: Mapping[str, str]) -> AsyncIterator[list[dict[str, Any]]]: ...
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,10 @@ class Watches:
     """Every watch of the controller; they count from start() on."""
 
     def __init__(
-        self, kinds: tuple[Kind, ...], door: Door, metrics: Metrics, clock: Callable[[], float] = time.monotonic
+        self, kinds: tuple[Kind, ...], server: Lister, metrics: Metrics, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._kinds = kinds
-        self._door = door
+        self._server = server
         self._metrics = metrics
         self._clock = clock
         self._watches: dict[str, _Watch] = {}
@@ -123,14 +126,10 @@ class Watches:
 
     async def _find_newest(self, kind: Kind) -> int:
         """The version of the object that was changed last. What is gone cannot be seen so; the resync finds it."""
-        newest, more = 0, ""
-        while True:
-            query = {"labelSelector": kind.selector, "limit": str(PAGE_SIZE)} | ({"continue": more} if more else {})
-            page = await self._door.call("GET", f"{kind.path}?{urlencode(query)}")
-            newest = max([newest, *(_version(item) for item in page["items"])])
-            more = page["metadata"].get("continue") or ""
-            if not more:
-                return newest
+        newest = 0
+        async for page in self._server.pages(kind.path, {"labelSelector": kind.selector}):
+            newest = max([newest, *map(_version, page)])
+        return newest
 
 
 def _version(manifest: Mapping[str, Any]) -> int:

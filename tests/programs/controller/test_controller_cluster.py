@@ -6,17 +6,18 @@ from urllib.parse import unquote
 import pytest
 from kubernetes.aio import client
 
+from controller.apiserver import ApiServer
 from controller.cluster import Cluster
 from controller.errors import (
     MissingError,
     NameTakenError,
-    NotLeadingError,
     QuotaError,
     RefusedError,
     StaleError,
     TransientError,
 )
 from controller.job_builder import build_job
+from crds.transcriptionjob import OUTPUTS_FINALIZER
 from tests.support.controller_fakes import RESULT, UID, a_job, a_manifest, a_transcription, some_settings
 from tests.support.loopback import Answer, Loopback
 
@@ -35,11 +36,11 @@ def call(do: Callable[[Cluster], Awaitable[Any]], *answers: Answer) -> tuple[Any
             counted: list[tuple[str, str, int]] = []
             configuration = client.Configuration()
             configuration.host = server.url
-            cluster = Cluster(client.ApiClient(configuration), "ns", lambda *facts: counted.append(facts))
+            door = ApiServer(client.ApiClient(configuration), lambda *facts: counted.append(facts), lambda: True)
             try:
-                return await do(cluster), server, counted
+                return await do(Cluster(door, "ns")), server, counted
             finally:
-                await cluster.close()
+                await door.close()
 
     return asyncio.run(scene())
 
@@ -56,19 +57,22 @@ def test_status_is_merged_only_into_the_version_that_was_read() -> None:
     assert counted == [("PATCH", "transcriptionjobs/status", 200)]
 
 
-def test_nothing_is_written_when_it_does_not_lead_any_more() -> None:
+def test_nothing_is_written_when_another_one_leads() -> None:
     async def write_all(cluster: Cluster) -> int:
-        cluster.may_write = lambda: False
+        cluster._server._may_write = lambda: False
         job, transcription = a_job(), a_transcription()
+        held = transcription.model_copy(update={"finalizers": (OUTPUTS_FINALIZER,)})
         writes = [
             cluster.patch_status(transcription, {}), cluster.settle(transcription), cluster.unsettle(transcription),
+            cluster.hold_outputs(transcription), cluster.release_outputs(held),
+            cluster.delete_transcription(transcription),
             cluster.create_job(MANIFEST), cluster.delete_job(job), cluster.expire_job(job),
         ]  # fmt: skip
         ends = await asyncio.gather(*writes, return_exceptions=True)
-        return sum(isinstance(end, NotLeadingError) for end in ends)
+        return sum("another controller leads" in str(end) for end in ends)
 
     refused, server, _ = call(write_all)
-    assert (refused, server.requests) == (6, [])
+    assert (refused, server.requests) == (9, [])
 
 
 def test_label_is_put_on_when_it_is_settled() -> None:
@@ -154,12 +158,12 @@ def test_one_that_cannot_be_read_is_left_out_of_the_list(caplog: pytest.LogCaptu
     assert [record.__dict__["transcription"] for record in caplog.records] == ["ns/broken"]
 
 
-def test_settled_ones_are_listed_when_their_spec_was_changed_since() -> None:
+def test_settled_ones_are_listed_when_they_are_wanted() -> None:
     async def names(cluster: Cluster) -> list[str]:
-        return [transcription.name async for transcription in cluster.list_asked()]
+        wanted = cluster.list_settled(lambda manifest: manifest["metadata"]["name"] == "asked")
+        return [transcription.name async for transcription in wanted]
 
-    quiet, asked = a_manifest("quiet", observedGeneration=1), a_manifest("asked", observedGeneration=1)
-    asked["metadata"]["generation"] = 2
+    quiet, asked = a_manifest("quiet"), a_manifest("asked")
     pages = [
         Answer.of({"items": [quiet], "metadata": {"continue": "more"}}),
         Answer.of({"items": [asked], "metadata": {}}),
@@ -173,10 +177,12 @@ def test_pods_are_listed_by_the_uid_of_their_job() -> None:
     state = {"terminated": {"exitCode": 65, "reason": "Error", "message": "{}", "finishedAt": "2026-01-02T03:04:09Z"}}
     pod = {
         "metadata": {"name": "clip-1-abcde", "creationTimestamp": "2026-01-02T03:04:05Z"},
+        "spec": {"nodeName": "node-a"},
         "status": {"phase": "Failed", "containerStatuses": [{"name": "worker", "state": state}]},
     }
     pods, server, _ = call(lambda c: c.list_pods(a_job()), Answer.of({"items": [pod], "metadata": {}}))
     assert "labelSelector=batch.kubernetes.io/controller-uid=job-uid" in unquote(server.requests[0].path)
+    assert pods[0].node == "node-a"
     assert (pods[0].phase, pods[0].exit_code, pods[0].termination_message) == ("Failed", 65, "{}")
 
 
@@ -209,12 +215,12 @@ def test_error_is_transient_when_nobody_listens() -> None:
         configuration = client.Configuration()
         configuration.host = "http://127.0.0.1:9"
         counted: list[tuple[str, str, int]] = []
-        cluster = Cluster(client.ApiClient(configuration), "ns", lambda *facts: counted.append(facts))
+        door = ApiServer(client.ApiClient(configuration), lambda *facts: counted.append(facts), lambda: True)
         try:
             with pytest.raises(TransientError):
-                await cluster.get_job("clip-1")
+                await Cluster(door, "ns").get_job("clip-1")
         finally:
-            await cluster.close()
+            await door.close()
         assert counted == [("GET", "jobs", 0)]
 
     asyncio.run(scene())
