@@ -60,7 +60,7 @@ def jobs_and_attempts(place: Kubectl) -> tuple[list[str], list[tuple[str, int]]]
 
 
 def test_the_standby_works_within_fifteen_seconds_when_the_leader_is_killed(
-    place: Kubectl, controllers: Controllers, record_property: Callable[[str, object], None]
+    place: Kubectl, controllers: Controllers
 ) -> None:
     leader, standby = controllers.start_pair()
     ask(place, "before")
@@ -70,20 +70,16 @@ def test_the_standby_works_within_fifteen_seconds_when_the_leader_is_killed(
     ask(place, "after")
     wait_for(job_of(place, "after"), TAKEOVER_SECONDS, "the standby works", every_seconds=0.1)
     seconds = time.monotonic() - killed_at
-    record_property("takeover_seconds", round(seconds, 1))
     assert seconds < TAKEOVER_SECONDS
     assert standby.is_leading()
     assert standby.is_well()
 
 
-def test_the_standby_leads_at_once_when_the_leader_ends_in_order(
-    place: Kubectl, controllers: Controllers, record_property: Callable[[str, object], None]
-) -> None:
+def test_the_standby_leads_at_once_when_the_leader_ends_in_order(place: Kubectl, controllers: Controllers) -> None:
     leader, standby = controllers.start_pair()
     asked_at = leader.send(signal.SIGTERM)
     wait_for(standby.is_leading, TAKEOVER_SECONDS, "the standby leads", every_seconds=0.05)
     seconds = time.monotonic() - asked_at
-    record_property("takeover_seconds", round(seconds, 1))
     assert seconds < LEASE_SECONDS / 2, "it waited for the end of a lease that was given back"
     assert leader.wait_for_end(30) == 0
     ask(place, "after")
