@@ -18,10 +18,11 @@ from pydantic import ValidationError
 from controller.apiserver import ApiServer
 from controller.cluster import Cluster
 from controller.handlers import Runners, build_kinds, build_kopf_settings, build_registry, followed, stop_on_signals
-from controller.health import Health, serve_health
+from controller.health import Health, find_end, serve_health
 from controller.leader import Elector, LeaseStore, work_as_leader
 from controller.lease import LeaseLostError
 from controller.loop import Loop
+from controller.measures import keep_states_shown
 from controller.metrics import Metrics
 from controller.outbox import Outbox
 from controller.results import Results
@@ -85,8 +86,11 @@ class Work:
         loop = Loop(settings, cluster, outbox, results, self.metrics, _read_clock)
         runners = Runners(loop)
         watches = Watches(build_kinds(settings.namespace), self.server, self.metrics)
-        self.health.add(runners.find_problem, watches.find_problem)
-        looks = asyncio.create_task(watches.run(), name="watches")
+        beside = [
+            asyncio.create_task(watches.run(), name="watches"),
+            asyncio.create_task(keep_states_shown(self.metrics, loop.cache), name="states"),
+        ]
+        self.health.add(runners.find_problem, watches.find_problem, lambda: find_end(beside))
         identity: Any = socket.gethostname()  # Kopf's own asks for the user's name, and the user of a pod has none
         try:
             with followed(watches):
@@ -98,7 +102,8 @@ class Work:
                     stop_flag=self.stop,
                 )
         finally:
-            looks.cancel()
+            for task in beside:
+                task.cancel()
             await outbox.close()
 
 

@@ -7,7 +7,7 @@ import asyncio
 import json
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import NoReturn
@@ -55,6 +55,11 @@ class Health:
         ticked_at, found = self._state
         silent = self._clock() - ticked_at
         return [f"the event loop is blocked for {silent:.0f} s"] if silent > BLOCKED_AFTER_SECONDS else found
+
+
+def find_end(tasks: Iterable["asyncio.Task[NoReturn]"]) -> str | None:
+    """Whether one that runs for ever has ended."""
+    return next((f"the task {task.get_name()} has ended" for task in tasks if task.done()), None)
 
 
 def serve_health(health: Health, port: int, address: str = "0.0.0.0") -> ThreadingHTTPServer:  # noqa: S104  # the kubelet asks from outside

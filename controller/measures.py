@@ -1,7 +1,13 @@
-"""What a change of a transcription says to the metrics: two versions in, observations out. Called by the loop."""
+"""What a change of a transcription says to the metrics: two versions in, observations out. Called by the performer.
 
+The states of all that are live are counted beside; __main__ has that done.
+"""
+
+import asyncio
 from datetime import datetime
+from typing import NoReturn
 
+from controller.cache import Cache
 from controller.conditions import final_state, is_running
 from controller.metrics import Metrics
 from crds.reasons import GPU_EXIT_CODES, PERMANENT_EXIT_CODES, REASONS, TRANSIENT_EXIT_CODES, Reason
@@ -9,6 +15,7 @@ from crds.transcriptionjob import Failure, State, Status, Transcription
 
 CLASSES = {"permanent": PERMANENT_EXIT_CODES, "transient": TRANSIENT_EXIT_CODES, "gpu": GPU_EXIT_CODES}
 REPLACED = "PodReplaced"
+STATES_SECONDS = 5
 
 
 def observe_transition(metrics: Metrics, before: Transcription, after: Transcription, now: datetime) -> None:
@@ -26,6 +33,13 @@ def observe_transition(metrics: Metrics, before: Transcription, after: Transcrip
         _observe_end(metrics, state, new, now)
 
 
+async def keep_states_shown(metrics: Metrics, cache: Cache) -> NoReturn:
+    """Count what is live now and then: the thread that serves the metrics may not look at what changes meanwhile."""
+    while True:
+        metrics.show_states(transcription.status.state for transcription in cache.all())
+        await asyncio.sleep(STATES_SECONDS)
+
+
 def classify(failure: Failure) -> str:
     """permanent, transient or gpu by the worker's exit code; other when no exit code says."""
     code = failure.exit_code
@@ -36,8 +50,8 @@ def classify(failure: Failure) -> str:
 
 def _observe_disruptions(metrics: Metrics, old: Status, new: Status) -> None:
     """`replacements` starts anew with each attempt."""
-    base = getattr(old, "replacements", 0) or 0 if new.attempt == old.attempt else 0
-    more = (getattr(new, "replacements", 0) or 0) - base
+    base = old.replacements if new.attempt == old.attempt else 0
+    more = new.replacements - base
     if more > 0:
         metrics.disruptions.labels(REPLACED).inc(more)
 

@@ -3,7 +3,7 @@ from datetime import timedelta
 from typing import Any
 
 from controller.handlers import STUCK_AFTER, Runners
-from controller.health import BLOCKED_AFTER_SECONDS, Health
+from controller.health import BLOCKED_AFTER_SECONDS, Health, find_end
 from tests.support.controller_fakes import Clock
 from tests.support.controller_operator import FakeCluster, Operator
 
@@ -94,5 +94,15 @@ def test_a_loop_that_has_ended_is_a_problem() -> None:
         await asyncio.sleep(0)
         assert runners.find_problem() == "the loop has ended"
         await runners.stop()
+
+    asyncio.run(story())
+
+
+def test_a_task_that_should_run_for_ever_is_missed_when_it_has_ended() -> None:
+    async def story() -> None:
+        tasks: list[Any] = [asyncio.create_task(asyncio.sleep(0), name=name) for name in ("one", "two")]
+        assert find_end(tasks) is None
+        await asyncio.gather(*tasks)
+        assert find_end(tasks) == "the task one has ended"
 
     asyncio.run(story())

@@ -1,14 +1,16 @@
+import asyncio
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from controller.conditions import enter
-from controller.measures import classify, observe_transition
+from controller.measures import classify, keep_states_shown, observe_transition
 from controller.metrics import Metrics
 from crds.reasons import ExitCode, Reason
-from crds.transcriptionjob import Failure, Progress, State, Status, Transcription
-from tests.support.controller_fakes import NOW, RESULT, a_transcription
+from crds.transcriptionjob import Failure, Progress, State, Transcription
+from tests.support.controller_fakes import NOW, RESULT, Clock, a_transcription
+from tests.support.controller_operator import FakeCluster, Operator
 
 CREATED = a_transcription().created
 LATER = CREATED + timedelta(seconds=90)
@@ -96,12 +98,8 @@ def test_the_end_is_counted_once_though_the_status_goes_on_changing() -> None:
 
 
 def test_replaced_workers_are_disruptions_of_their_attempt() -> None:
-    class Replacing(Status):
-        replacements: int = 0
-
     def after(attempt: int, replacements: int) -> Transcription:
-        status = Replacing.model_validate(in_state(State.STARTING, attempt).status.model_dump())
-        return a_transcription().model_copy(update={"status": status.model_copy(update={"replacements": replacements})})
+        return in_state(State.STARTING, attempt, replacements=replacements)
 
     assert observed(after(1, 1), after(1, 3)) == {"disruptions_total PodReplaced": 2}
     assert observed(after(1, 3), after(2, 0)) == {"attempts_total": 1}
@@ -121,3 +119,22 @@ def test_replaced_workers_are_disruptions_of_their_attempt() -> None:
 )
 def test_the_class_is_that_of_the_exit_code(failure: Failure, name: str) -> None:
     assert classify(failure) == name
+
+
+def test_the_operator_measures_what_it_does() -> None:
+    operator = Operator(FakeCluster(a_transcription()), Clock())
+    metrics = operator.loop._metrics
+
+    def value(name: str, **labels: str) -> float | None:
+        return metrics.registry.get_sample_value(f"transcription_{name}", labels)
+
+    async def story() -> None:
+        await operator.settle_down()
+        showing = asyncio.create_task(keep_states_shown(metrics, operator.cache))
+        await asyncio.sleep(0)
+        showing.cancel()
+
+    asyncio.run(story())
+    assert value("attempts_total") == 1
+    assert value("workqueue_wait_seconds_count") == value("reconcile_total", result="ok")
+    assert value("jobs", state="Pending") == 1
