@@ -1,5 +1,6 @@
 """Controller processes of a test, beside the cluster: started as in their image, killed as the test likes."""
 
+import json
 import os
 import re
 import signal
@@ -18,6 +19,9 @@ from tests.support.kubectl import Kubectl
 from tests.support.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
+MAIN = "from controller.__main__ import main; main()"
+HASTY = "import controller.watches as w; w.SUSPICIOUS_SECONDS, w.SETTLE_SECONDS, w.LOOK_SECONDS = 3, 2, 0.5; "
+"""Has the probe suspect silent watches sooner, so that a test need not wait for minutes."""
 
 
 def _free_ports() -> tuple[int, int]:
@@ -42,11 +46,19 @@ class ControllerProcess:
         return time.monotonic()
 
     def is_well(self) -> bool:
+        return self.find_problems() == []
+
+    def find_problems(self) -> list[str] | None:
+        """What the probe says; None while there is no answer."""
+        url = f"http://127.0.0.1:{self.health_port}/healthz"
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}/healthz", timeout=5) as answer:
-                return bool(answer.status == 200)
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return list(json.load(answer)["problems"])
+        except urllib.error.HTTPError as error:
+            with error:
+                return list(json.load(error)["problems"])
         except OSError:
-            return False
+            return None
 
     def measure(self, name: str) -> float:
         """The sum of a metric over its labels; 0 while there is no answer."""
@@ -72,8 +84,8 @@ class Controllers:
     folder: Path
     started: list[ControllerProcess] = field(default_factory=list)
 
-    def start(self, lease: str = "scribe") -> ControllerProcess:
-        """One more; no lease: it works at once."""
+    def start(self, lease: str = "scribe", before: str = "", kubeconfig: Path | None = None) -> ControllerProcess:
+        """One more; no lease: it works at once. `before` is done first, in the same process."""
         health_port, metrics_port = _free_ports()
         settings = {
             "NAMESPACE": self.kubectl.namespace,
@@ -87,20 +99,20 @@ class Controllers:
         log = self.folder / f"controller-{len(self.started)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "controller"],
+                [sys.executable, "-c", before + MAIN] if before else [sys.executable, "-m", "controller"],
                 cwd=ROOT,
                 env=os.environ
                 | {f"CONTROLLER_{name}": value for name, value in settings.items()}
-                | {"KUBECONFIG": str(self.kubectl.kubeconfig), "PYTHONPATH": str(ROOT)},
+                | {"KUBECONFIG": str(kubeconfig or self.kubectl.kubeconfig), "PYTHONPATH": str(ROOT)},
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
         self.started.append(ControllerProcess(process, health_port, metrics_port, log))
         return self.started[-1]
 
-    def start_well(self, lease: str = "scribe") -> ControllerProcess:
+    def start_well(self, lease: str = "scribe", before: str = "", kubeconfig: Path | None = None) -> ControllerProcess:
         """One more, once its probe is content."""
-        one = self.start(lease)
+        one = self.start(lease, before, kubeconfig)
         wait_for(one.is_well, 60, "the controller is well")
         return one
 
