@@ -1,14 +1,11 @@
 """The liveness probe of a controller whose watches go silent, beside the real API server."""
 
-import json
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from crds.transcriptionjob import Source, Spec, build_transcription
-from tests.support.controllers import HASTY, Controllers, some_controllers
+from tests.support.controllers import HASTY, Controllers, a_namespace, ask, some_controllers
 from tests.support.kubectl import Kubectl
 from tests.support.muted_proxy import MutedProxy, a_muted_proxy
 from tests.support.waiting import wait_for
@@ -16,10 +13,8 @@ from tests.support.waiting import wait_for
 
 @pytest.fixture
 def place(kubectl: Kubectl) -> Iterator[Kubectl]:
-    name = f"watched-{secrets.token_hex(3)}"
-    kubectl.run("create", "namespace", name)
-    yield Kubectl(kubectl.binary, kubectl.kubeconfig, name)
-    kubectl.run("delete", "namespace", name, "--wait=false")
+    with a_namespace(kubectl, "watched") as made:
+        yield made
 
 
 @pytest.fixture
@@ -32,11 +27,6 @@ def controllers(place: Kubectl, tmp_path: Path) -> Iterator[Controllers]:
 def proxy(kubectl: Kubectl) -> Iterator[MutedProxy]:
     with a_muted_proxy(kubectl) as made:
         yield made
-
-
-def ask(place: Kubectl, name: str) -> None:
-    spec = Spec(source=Source(bucket="media", key="videos/a.mp4"))
-    place.run("create", "--filename", "-", stdin=json.dumps(build_transcription(name, place.namespace, spec)))
 
 
 def test_the_probe_fails_while_a_watch_is_silent_and_misses_something(

@@ -3,8 +3,6 @@
 They are processes of this machine, in a namespace without workers: what is looked at is the resources and their Jobs.
 """
 
-import json
-import secrets
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -13,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from controller.lease import LEASE_SECONDS
-from crds.transcriptionjob import Source, Spec, build_transcription
-from tests.support.controllers import Controllers, some_controllers
+from tests.support.controllers import Controllers, a_namespace, ask, some_controllers
 from tests.support.kubectl import Kubectl, Manifest
 from tests.support.waiting import wait_for
 
@@ -24,11 +21,8 @@ LEASE_LOST = 3
 
 @pytest.fixture(scope="module")
 def place(kubectl: Kubectl) -> Iterator[Kubectl]:
-    """A namespace for these tests alone."""
-    name = f"replicas-{secrets.token_hex(3)}"
-    kubectl.run("create", "namespace", name)
-    yield Kubectl(kubectl.binary, kubectl.kubeconfig, name)
-    kubectl.run("delete", "namespace", name, "--wait=false")
+    with a_namespace(kubectl, "replicas") as made:
+        yield made
 
 
 @pytest.fixture
@@ -36,12 +30,6 @@ def controllers(place: Kubectl, tmp_path: Path) -> Iterator[Controllers]:
     with some_controllers(place, tmp_path) as made:
         yield made
     place.run("delete", "transcriptionjobs,jobs,leases", "--all")
-
-
-def ask(place: Kubectl, *names: str) -> None:
-    spec = Spec(source=Source(bucket="media", key="videos/a.mp4"))
-    items = [build_transcription(name, place.namespace, spec) for name in names]
-    place.run("create", "--filename", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
 
 
 def job_of(place: Kubectl, name: str) -> Callable[[], Manifest | None]:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from crds.transcriptionjob import Source, Spec, build_transcription
 from tests.support.kubectl import Kubectl
 from tests.support.waiting import wait_for
 
@@ -129,6 +131,24 @@ class Controllers:
             if one.process.poll() is None:
                 one.process.kill()
             one.process.wait()
+
+
+@contextmanager
+def a_namespace(kubectl: Kubectl, prefix: str) -> Iterator[Kubectl]:
+    """One for these controllers alone."""
+    name = f"{prefix}-{secrets.token_hex(3)}"
+    kubectl.run("create", "namespace", name)
+    try:
+        yield Kubectl(kubectl.binary, kubectl.kubeconfig, name)
+    finally:
+        kubectl.run("delete", "namespace", name, "--wait=false")
+
+
+def ask(place: Kubectl, *names: str) -> None:
+    """Transcriptions that nobody will ever run: their workers have no account."""
+    spec = Spec(source=Source(bucket="media", key="videos/a.mp4"))
+    items = [build_transcription(name, place.namespace, spec) for name in names]
+    place.run("create", "--filename", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
 
 
 @contextmanager
