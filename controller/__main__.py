@@ -84,7 +84,7 @@ class Work:
         cluster, results = Cluster(self.server, settings.namespace), Results.connect(settings)
         outbox = Outbox(settings, results, _read_clock)
         loop = Loop(settings, cluster, outbox, results, self.metrics, _read_clock)
-        runners = Runners(loop)
+        runners = Runners(loop, self.stop)
         watches = Watches(build_kinds(settings.namespace), self.server, self.metrics)
         beside = [
             asyncio.create_task(watches.run(), name="watches"),

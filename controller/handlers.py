@@ -30,14 +30,21 @@ logger = logging.getLogger(__name__)
 
 
 class Runners:
-    """The loop's task: started by Kopf, looked at by the liveness probe."""
+    """The loop's task: started by Kopf, looked at by the liveness probe. Should it fail, another process may go on."""
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: Loop, stop_flag: asyncio.Event) -> None:
         self._loop = loop
+        self._stop_flag = stop_flag
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._loop.run(), name="loop")
+        self._task.add_done_callback(self._end)
+
+    def _end(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled():
+            logger.critical("the loop has ended", exc_info=task.exception())
+            self._stop_flag.set()
 
     async def stop(self) -> None:
         if self._task is not None:

@@ -64,7 +64,7 @@ def an_operator() -> Operator:
 
 def test_an_old_key_in_the_queue_is_a_problem() -> None:
     operator = an_operator()
-    runners = Runners(operator.loop)
+    runners = Runners(operator.loop, asyncio.Event())
 
     async def story() -> None:
         runners.start()
@@ -78,22 +78,34 @@ def test_an_old_key_in_the_queue_is_a_problem() -> None:
     asyncio.run(story())
 
 
-def test_a_loop_that_has_ended_is_a_problem() -> None:
+def test_a_loop_that_fails_is_a_problem_and_ends_the_process() -> None:
     loop: Any = an_operator().loop
 
-    async def end() -> None:
+    async def fail() -> None:
         raise RuntimeError("broken")
 
-    loop.run = end
-    runners = Runners(loop)
-    assert runners.find_problem() is None, "it has not begun"
+    loop.run = fail
 
     async def story() -> None:
+        stop_flag = asyncio.Event()
+        runners = Runners(loop, stop_flag)
+        assert runners.find_problem() is None, "it has not begun"
         runners.start()
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await asyncio.wait_for(stop_flag.wait(), 5)
         assert runners.find_problem() == "the loop has ended"
         await runners.stop()
+
+    asyncio.run(story())
+
+
+def test_a_loop_that_is_stopped_stops_nothing_else() -> None:
+    async def story() -> None:
+        stop_flag = asyncio.Event()
+        runners = Runners(an_operator().loop, stop_flag)
+        runners.start()
+        await asyncio.sleep(0)
+        await runners.stop()
+        assert not stop_flag.is_set()
 
     asyncio.run(story())
 
