@@ -83,6 +83,9 @@ class ControllerSettings(BaseSettings):
     worker_service_account: str = Field(description="ServiceAccount of the worker pods.")
     worker_s3_secret: str | None = Field(None, description="Secret with the worker's AWS_* variables.")
     worker_pod: WorkerPod = Field(WorkerPod(), description="Additions to every worker pod, as JSON.")
+    lease_name: str | None = Field(
+        None, description="Lease that decides which controller works; none: this one does, and must be the only one."
+    )
     instance: str = Field(default_factory=socket.gethostname, description="Who reports Events: the name of the pod.")
     log_level: str = Field("INFO", description="Least level that is logged, here and in workers.")
     health_port: int = Field(8081, description="Port of /healthz.")
