@@ -20,6 +20,7 @@ from crds.transcriptionjob import (
 )
 from crds.worker import (
     CALLBACK_ALLOWED_HOSTS_ENV,
+    CALLBACK_PREVIOUS_SECRET_ENV,
     CALLBACK_SECRET_ENV,
     CONTAINER_NAME,
     LOG_LEVEL_ENV,
@@ -224,7 +225,9 @@ def _build_env(task: WorkerTask, settings: ControllerSettings) -> list[dict[str,
         env.append({"name": S3_ENDPOINT_ENV, "value": settings.s3_endpoint})
     if settings.callback_secret_name:
         key = {"name": settings.callback_secret_name, "key": "secret"}
+        before = {**key, "key": "previousSecret", "optional": True}
         env.append({"name": CALLBACK_SECRET_ENV, "valueFrom": {"secretKeyRef": key}})
+        env.append({"name": CALLBACK_PREVIOUS_SECRET_ENV, "valueFrom": {"secretKeyRef": before}})
     if hosts := settings.allowed_hosts(task.callback_url):
         env.append({"name": CALLBACK_ALLOWED_HOSTS_ENV, "value": ",".join(hosts)})
     return env + list(deepcopy(settings.worker_pod.env))

@@ -51,7 +51,7 @@ class Loop:
         clock: Callable[[], datetime],
     ) -> None:
         self.cache = Cache(clock)
-        self.queue = KeyQueue(clock)
+        self.queue = KeyQueue(clock, metrics.queue_wait.observe)
         self._settings = settings
         self._cluster = cluster
         self._metrics = metrics

@@ -30,7 +30,7 @@ def ended(name: str = "a", attempt: int = 1, **status: Any) -> Row:
 
 
 def signed(message_id: str = "msg_uid-of-a_1", body: bytes = BODY, age_seconds: float = 0, secret: str = SECRET) -> Any:
-    return JSON | sign(secret, message_id, NOW - timedelta(seconds=age_seconds), body)
+    return JSON | sign([secret], message_id, NOW - timedelta(seconds=age_seconds), body)
 
 
 @pytest.fixture

@@ -112,3 +112,17 @@ def test_waiting_runner_gets_the_key_when_its_time_comes() -> None:
         return key
 
     assert asyncio.run(scene()) == "a"
+
+
+def test_the_wait_of_each_key_is_told() -> None:
+    async def scene() -> list[float]:
+        clock, waits = Clock(), list[float]()
+        queue = KeyQueue(clock, waits.append)
+        queue.add("a")
+        clock.advance(3)
+        queue.add("b")
+        clock.advance(1)
+        await take_all(queue)
+        return waits
+
+    assert asyncio.run(scene()) == [4, 1]
