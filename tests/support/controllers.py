@@ -26,7 +26,8 @@ HASTY = "import controller.watches as w; w.SUSPICIOUS_SECONDS, w.SETTLE_SECONDS,
 """Has the probe suspect silent watches sooner, so that a test need not wait for minutes."""
 
 
-def _free_ports() -> tuple[int, int]:
+def find_free_ports() -> tuple[int, int]:
+    """Two that nobody listens on."""
     with socket.socket() as one, socket.socket() as other:
         for listener in (one, other):
             listener.bind(("127.0.0.1", 0))
@@ -88,7 +89,7 @@ class Controllers:
 
     def start(self, lease: str = "scribe", before: str = "", kubeconfig: Path | None = None) -> ControllerProcess:
         """One more; no lease: it works at once. `before` is done first, in the same process."""
-        health_port, metrics_port = _free_ports()
+        health_port, metrics_port = find_free_ports()
         settings = {
             "NAMESPACE": self.kubectl.namespace,
             "S3_BUCKET": "media",

@@ -2,8 +2,8 @@
 
 import json
 import os
+import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx2 as httpx
 
+from tests.support.controllers import find_free_ports
 from tests.support.kubectl import Kubectl
 from tests.support.speech import ROOT
 from tests.support.waiting import wait_for
@@ -41,7 +42,7 @@ class LocalController:
         """Come up in place of the one before, with some settings changed; returns when all live ones are known."""
         self.kill()
         self._settings |= changes
-        self._ports = _find_ports()
+        self._ports = find_free_ports()
         looks = len(self.lines("resynced"))
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -65,10 +66,13 @@ class LocalController:
 
     def count_calls(self, verb: str, resource: str) -> int:
         """How often it has asked the API server for that since it was started."""
+        return self.measure("kubernetes_requests_total", f'verb="{verb}"', f'resource="{resource}"')
+
+    def measure(self, name: str, *labels: str) -> int:
+        """The sum of a metric over all that have these labels, as /metrics tells it."""
         text = httpx.get(f"http://127.0.0.1:{self._ports[1]}/metrics").text
-        found = (line for line in text.splitlines() if line.startswith("transcription_kubernetes_requests_total{"))
-        wanted = (f'verb="{verb}"', f'resource="{resource}"')
-        return sum(int(float(line.rsplit(" ", 1)[1])) for line in found if all(word in line for word in wanted))
+        found = re.findall(rf"^transcription_{name}(.*) (\S+)$", text, re.MULTILINE)
+        return sum(int(float(value)) for words, value in found if all(label in words for label in labels))
 
     def _has_looked(self, looks: int) -> bool:
         assert self._process is not None
@@ -96,13 +100,6 @@ def write_kubeconfig(kubectl: Kubectl, account: str, path: Path) -> Path:
     config["contexts"][0]["context"]["user"] = account
     path.write_text(json.dumps(config))
     return path
-
-
-def _find_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]
 
 
 def _fits(line: LogLine, message: str, fields: Mapping[str, Any]) -> bool:

@@ -124,3 +124,21 @@ def find_kstatus(seen: Manifest | None) -> str:
     if conditions.get("Reconciling") == "True":
         return "InProgress"
     return "Failed" if conditions.get("Stalled") == "True" else "Current"
+
+
+def test_the_metrics_endpoint_tells_what_has_happened(arena: Arena) -> None:
+    def read() -> tuple[int, int, int]:
+        measure = arena.controller.measure
+        return (
+            measure("finished_total", 'state="Succeeded"'),
+            measure("finished_total", 'state="Failed"', f'reason="{Reason.NO_AUDIO}"'),
+            measure("reconcile_total", 'result="ok"'),
+        )
+
+    before = read()
+    good, bad = arena.ask("counted"), arena.ask("counted")
+    arena.finish(good, arena.run(good))
+    arena.node.end(arena.run(bad), 65, build_fault(Reason.NO_AUDIO, "No audio."))
+    arena.until_settled(bad)
+    after = wait_for(lambda: (now := read())[:2] == (before[0] + 1, before[1] + 1) and now, 10, "both are counted")
+    assert after[2] > before[2]

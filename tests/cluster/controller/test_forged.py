@@ -3,18 +3,25 @@
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 
+import jwt
 import pytest
 
-from crds.transcriptionjob import PLURAL
+from crds.transcriptionjob import PLURAL, SETTLED_LABEL
 from tests.support.admin import Admin, connect
 from tests.support.arena import Arena
 from tests.support.forgeries import FORGERIES, Attacker, protect
 from tests.support.kubectl import Kubectl
+from tests.support.processes import read_in_process
 from tests.support.speech import Speech
 from tests.support.transcriptions import Transcriptions, an_id, is_final, is_transcribing, status_of
+from tests.support.waiting import wait_for
 from tests.support.words import assert_same_words
 from tests.support.worker_writes import Worker, WorkerDoor, build_client
+
+LEEWAY_SECONDS = 60
+"""How far the API server takes clocks to differ."""
 
 TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 
@@ -57,6 +64,7 @@ def test_a_worker_writes_nothing_after_the_end(arena: Arena) -> None:
     worker = arena.a_worker_in(name, pod)
     arena.finish(name, pod)
     arena.until_settled(name)
+    wait_for(lambda: SETTLED_LABEL in arena.read(name).labels, 10, "it has left the watch")
     before = arena.admin.get(PLURAL, name)
     for lie in (
         {"progress": worker.progress(percent=100)},
@@ -87,11 +95,27 @@ def test_a_report_about_nobody_is_not_found(arena: Arena, attacker: Attacker) ->
     assert arena.admin.get(PLURAL, "nobody") is None
 
 
-@pytest.mark.parametrize("token", ["", "nonsense", "{token}x"])
+@pytest.mark.parametrize("token", ["none", "{token}x"])
 def test_a_token_that_is_none_is_refused(arena: Arena, attacker: Attacker, token: str) -> None:
     worker = replace(attacker.worker, token=token.format(token=attacker.worker.token))
     answer = arena.door.report(worker, {"progress": worker.progress(percent=11)})
     assert answer.status_code in (401, 403), answer.text
+
+
+def test_a_token_is_refused_when_its_time_is_over(arena: Arena, attacker: Attacker) -> None:
+    """Signed with the cluster's own key, because the API server makes none that ends within minutes."""
+    key = read_in_process("kube-apiserver", "/etc/kubernetes/pki/sa.key")
+    claims = jwt.decode(attacker.worker.token, options={"verify_signature": False})
+    header = {"kid": jwt.get_unverified_header(attacker.worker.token)["kid"]}
+
+    def report(seconds_left: int) -> int:
+        times = {"iat": now - 600, "nbf": now - 600, "exp": now + seconds_left}
+        worker = replace(attacker.worker, token=jwt.encode({**claims, **times}, key, "RS256", header))
+        return arena.door.report(worker, {"progress": worker.progress(percent=20)}).status_code
+
+    now = int(datetime.now(UTC).timestamp())
+    assert report(60) == 200
+    assert report(-LEEWAY_SECONDS - 1) == 401
 
 
 @pytest.fixture
@@ -102,13 +126,13 @@ def release(kubectl: Kubectl) -> Iterator[tuple[Admin, WorkerDoor]]:
 
 
 def test_nothing_changes_when_the_token_of_a_real_worker_is_stolen(
-    transcriptions: Transcriptions, lecture: Speech, release: tuple[Admin, WorkerDoor]
+    transcriptions: Transcriptions, talk: Speech, release: tuple[Admin, WorkerDoor]
 ) -> None:
     admin, door = release
     name, victim = an_id("robbed"), an_id("victim")
     transcriptions.create(victim, "videos/anonymous/none.mp4", suspend=True)
     with transcriptions.watch(name) as watch:
-        transcriptions.start(name, lecture.mp3)
+        transcriptions.start(name, talk.mp3)
         watch.until(is_transcribing(1), 60, "it is transcribed")
         attacker = steal(transcriptions, name, victim)
         names = (name, victim)
@@ -119,12 +143,12 @@ def test_nothing_changes_when_the_token_of_a_real_worker_is_stolen(
             if not forgery.send(door.client, attacker).is_client_error and not forgery.harmless
         ]
         after = [protect(admin.get(PLURAL, asked)) for asked in names]
-        end = status_of(watch.until(is_final, 120, "it is final"))
+        end = status_of(watch.until(is_final, 180, "it is final"))
     assert len(FORGERIES) >= 20
     assert succeeded == []
     assert after == before
     assert end.state == "Succeeded"
-    assert_same_words(lecture.text, transcriptions.output(name, "txt").decode(), tolerance=0.01)
+    assert_same_words(talk.text, transcriptions.output(name, "txt").decode(), tolerance=0.01)
     late = door.report(attacker.worker, {"progress": attacker.worker.progress(percent=100)})
     assert late.status_code == 403, late.text
 
