@@ -95,6 +95,25 @@ def test_a_report_about_nobody_is_not_found(arena: Arena, attacker: Attacker) ->
     assert arena.admin.get(PLURAL, "nobody") is None
 
 
+def test_an_empty_report_keeps_the_last_one(arena: Arena, attacker: Attacker) -> None:
+    before = arena.admin.get(PLURAL, attacker.worker.name)
+    for empty in ({"metadata": {}}, {"status": {}}, {"status": {"progress": {}}}):
+        answer = arena.door.patch(attacker.worker.token, attacker.worker.name, empty)
+        assert answer.status_code == 200, answer.text
+    assert arena.admin.get(PLURAL, attacker.worker.name) == before
+
+
+def test_a_report_overwrites_what_it_names_and_takes_back_what_it_says_is_gone(arena: Arena) -> None:
+    name = arena.ask("overwrites")
+    worker = arena.a_worker_in(name, arena.run(name))
+    arena.door.report(worker, {"progress": worker.progress(percent=10, etaSeconds=90, stage="Transcribing")})
+    answer = arena.door.report(worker, {"progress": worker.progress(percent=20, etaSeconds=None)})
+    assert answer.status_code == 200, answer.text
+    progress = arena.read(name).status.progress
+    assert progress is not None
+    assert (progress.percent, progress.eta_seconds, progress.stage) == (20, None, "Transcribing")
+
+
 @pytest.mark.parametrize("token", ["none", "{token}x"])
 def test_a_token_that_is_none_is_refused(arena: Arena, attacker: Attacker, token: str) -> None:
     worker = replace(attacker.worker, token=token.format(token=attacker.worker.token))
