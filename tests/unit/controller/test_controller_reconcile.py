@@ -99,7 +99,7 @@ ENDINGS: list[tuple[str, Seen, State, str | None]] = [
         "job out of time without pods",
         seen(a_transcription(STARTED), job=replace(FAILED, ended_reason="DeadlineExceeded")),
         State.FAILED,
-        Reason.RUN_DEADLINE_EXCEEDED,
+        Reason.TOTAL_DEADLINE_EXCEEDED,
     ),
     (
         "cancel beats failure",
