@@ -196,5 +196,5 @@ def _retry(seen: Seen, status: Status, policy: Policy, now: datetime) -> Decisio
         return Decision(ending.conclude(seen, status), now)
     before: tuple[Step, ...] = (Unsettle(),) if ending.has_label(seen.transcription) else ()
     if not seen.has_place or seen.transcription.spec.suspend:
-        return Decision(before + ending.free_jobs(seen))
+        return Decision((*before, *tend_finalizer(seen.transcription), *ending.free_jobs(seen)))
     return _start(seen, attempts.start_afresh(seen.transcription, now), policy, before)
