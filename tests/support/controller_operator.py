@@ -78,16 +78,18 @@ class FakeCluster:
 
     async def release_outputs(self, transcription: Transcription) -> Transcription:
         left = tuple(f for f in transcription.finalizers if f != OUTPUTS_FINALIZER)
-        released = self._set_finalizers("release", transcription, left)
-        if released.is_deleting and not released.finalizers:
-            self.forget(released)
-        return released
+        return self._set_finalizers("release", transcription, left)
 
     def _set_finalizers(self, name: str, transcription: Transcription, finalizers: tuple[str, ...]) -> Transcription:
         stored = self._check(transcription)
-        changed: Transcription = self._write(
-            name, lambda: self.store(stored.model_copy(update={"finalizers": finalizers}))
-        )
+
+        def set_them() -> Transcription:
+            changed = self.store(stored.model_copy(update={"finalizers": finalizers}))
+            if changed.is_deleting and not finalizers:
+                self.forget(changed)
+            return changed
+
+        changed: Transcription = self._write(name, set_them)
         return changed
 
     async def delete_transcription(self, transcription: Transcription) -> None:

@@ -43,6 +43,7 @@ class World(FakeCluster):
         self.is_alone = True
         """Whether one controller at most has worked at any time."""
         self._made = 0
+        self._taken_up: set[str] = set()
 
     # what the API server does
 
@@ -104,6 +105,13 @@ class World(FakeCluster):
 
     def live_jobs(self) -> list[JobView]:
         return [job for job in self.jobs.values() if job.ended is None]
+
+    def take_up_jobs(self) -> None:
+        """The Job controller writes into the status of each new Job."""
+        for job in self.live_jobs():
+            if job.uid not in self._taken_up:
+                self._taken_up.add(job.uid)
+                self.change_job(job.name)
 
     def pod_at_work(self, job: JobView) -> PodView | None:
         return next((pod for pod in self.pods.get(job.name, ()) if not pod.is_over), None)

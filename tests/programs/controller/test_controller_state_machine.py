@@ -197,6 +197,7 @@ class Lives(RuleBasedStateMachine):
             self._settle(self.leaders[0])
 
     def _settle(self, leader: Leader) -> None:
+        self.world.take_up_jobs()
         leader.hear_all()
         if self._work(leader) and not leader.loop.queue._failures and not leader.watch:
             steps = self.runner.run(leader.find_steps())
@@ -261,6 +262,7 @@ class Lives(RuleBasedStateMachine):
         leader = self.leaders[0]
         for _ in range(MOST_LOOKS):
             self.runner.run(leader.resync())
+            self._settle(leader)
             self._settle(leader)
             pause = leader.next_deadline
             if pause is None:
