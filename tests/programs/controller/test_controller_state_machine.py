@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from controller.cache import is_active
 from controller.conditions import final_state, is_suspended
+from controller.views import JobView
 from crds.transcriptionjob import SETTLED_LABEL, CallbackState, Transcription
 from tests.support.controller_fakes import a_transcription
 from tests.support.controller_operator import Crash, FakeOutbox
@@ -28,13 +29,18 @@ NAMES = ["clip", "other", "third"]
 LIMITS = {"attempts": 3, "queueSeconds": 600, "runSeconds": 1200, "totalSeconds": 3600}
 MOST_LOOKS = 400
 NUMBERS = st.integers(0, 5)
+OFTEN = st.sampled_from([True, True, True, False])
+WISHES = ["cancel", "suspend", "suspend", "delete_outputs", "priority", "retries", "redeliveries", "delete"]
+COUNTED = {"retries", "redeliveries"}
+FAILURES = [65, 80, 96, 97, 137, 143, "Evicted", "UnexpectedAdmissionError", "DeadlineExceeded"]
+ENDS = [*FAILURES, "lost", "preempted", "done", "done, with words"]
 SPECS = st.fixed_dictionaries(
     {},
     optional={
         "ttlSecondsAfterFinished": st.sampled_from([0, 60]),
         "deleteOutputs": st.just(True),
         "queueName": st.just("gpus"),
-        "suspend": st.just(True),
+        "suspend": st.sampled_from([False, False, True]),
         "tenant": st.sampled_from(["a", "b"]),
     },
 )
@@ -58,6 +64,7 @@ class Lives(RuleBasedStateMachine):
     def begin(self, max_active: int, codes: list[int | None]) -> None:
         self.outbox = FakeOutbox(self.world.clock, *codes, 200)
         self.options = {"max_active": max_active, "callback_retry_schedule": (5, 60)}
+        self._submit({})
         self._lead()
 
     def _lead(self) -> None:
@@ -76,68 +83,68 @@ class Lives(RuleBasedStateMachine):
 
     # people
 
-    @rule(spec=SPECS)
-    def submit(self, spec: dict[str, Any]) -> None:
+    def _submit(self, spec: dict[str, Any]) -> None:
         free = [name for name in NAMES if name not in self.world.transcriptions]
-        if not free:
-            return
-        self.made += 1
-        fresh = a_transcription(name=free[0], limits=LIMITS, **spec)
-        changes = {"uid": f"{self.made:08d}-uid", "created": self.world.clock().replace(microsecond=0)}
-        self.world.store(fresh.model_copy(update=changes))
+        if free:
+            self.made += 1
+            fresh = a_transcription(name=free[0], limits=LIMITS, **spec)
+            changes = {"uid": f"{self.made:08d}-uid", "created": self.world.clock().replace(microsecond=0)}
+            self.world.store(fresh.model_copy(update=changes))
 
-    @rule(number=NUMBERS, keeps_label=st.booleans(), wish=st.sampled_from(["suspend", "deleteOutputs"]))
-    def toggle(self, number: int, keeps_label: bool, wish: str) -> None:
-        if (there := self._pick(number)) is not None:
-            field = {"suspend": "suspend", "deleteOutputs": "delete_outputs"}[wish]
-            self.world.change_spec(there.name, keeps_label=keeps_label, **{field: not getattr(there.spec, field)})
+    @rule(spec=SPECS, settles=OFTEN)
+    def submit(self, spec: dict[str, Any], settles: bool) -> None:
+        self._submit(spec)
+        self._perhaps_settle(settles)
 
-    @rule(number=NUMBERS, keeps_label=st.booleans(), wish=st.sampled_from(["retries", "redeliveries"]))
-    def ask_again(self, number: int, keeps_label: bool, wish: str) -> None:
-        if (there := self._pick(number)) is not None:
-            self.world.change_spec(there.name, keeps_label=keeps_label, **{wish: getattr(there.spec, wish) + 1})
-
-    @rule(number=NUMBERS, keeps_label=st.booleans(), wish=st.sampled_from([{"cancel": True}, {"priority": "high"}]))
-    def change(self, number: int, keeps_label: bool, wish: dict[str, Any]) -> None:
+    @rule(number=NUMBERS, wish=st.sampled_from(WISHES), keeps_label=st.booleans(), settles=OFTEN)
+    def ask(self, number: int, wish: str, keeps_label: bool, settles: bool) -> None:
         there = self._pick(number)
-        if there is not None and any(getattr(there.spec, key) != value for key, value in wish.items()):
-            self.world.change_spec(there.name, keeps_label=keeps_label, **wish)
-
-    @rule(number=NUMBERS)
-    def delete(self, number: int) -> None:
-        if (there := self._pick(number)) is not None and not there.is_deleting:
+        if there is None:
+            return
+        before = getattr(there.spec, wish, None)
+        after = "high" if wish == "priority" else before + 1 if wish in COUNTED else wish == "cancel" or not before
+        if wish == "delete" and not there.is_deleting:
             self.world._remove(there)
+        elif wish != "delete" and after != before:
+            self.world.change_spec(there.name, keeps_label=keeps_label, **{wish: after})
+        self._perhaps_settle(settles)
 
     # nodes, queues and workers
 
-    def _pick_job(self, number: int) -> Any:
+    @rule(settles=OFTEN)
+    def pods_start(self, settles: bool) -> None:
+        """Of all Jobs; queues admit theirs."""
+        self._perhaps_settle(settles)
+        for job in self.world.live_jobs():
+            if job.is_suspended:
+                self.world.suspend_job(job, False)
+            self.world.start_pod(self.world.jobs[job.name])
+        self._perhaps_settle(settles)
+
+    @rule(number=NUMBERS, how=st.sampled_from(ENDS), again=st.integers(1, 4), settles=OFTEN)
+    def pod_ends(self, number: int, how: int | str, again: int, settles: bool) -> None:
+        """Perhaps again and again, as each new pod does."""
         live = self.world.live_jobs()
-        return live[number % len(live)] if live else None
+        for _ in range(again if live else 0):
+            job = self.world.jobs.get(live[number % len(live)].name)
+            if job is not None and job.ended is None:
+                self.world.start_pod(job)
+                self._end_pod(self.world.jobs[job.name], how)
+                self._perhaps_settle(settles)
 
-    @rule(number=NUMBERS)
-    def pod_starts(self, number: int) -> None:
-        if job := self._pick_job(number):
-            self.world.start_pod(job)
-
-    @rule(number=NUMBERS, exit_code=st.sampled_from([65, 80, 85, 96, 97, 137, 143]))
-    def pod_fails(self, number: int, exit_code: int) -> None:
-        if job := self._pick_job(number):
-            self.world.end_pod(job, exit_code)
-
-    @rule(number=NUMBERS, reason=st.sampled_from(["Evicted", "UnexpectedAdmissionError", "DeadlineExceeded"]))
-    def pod_is_stopped(self, number: int, reason: str) -> None:
-        if job := self._pick_job(number):
-            self.world.end_pod(job, None, reason)
-
-    @rule(number=NUMBERS)
-    def node_is_lost(self, number: int) -> None:
-        if job := self._pick_job(number):
+    def _end_pod(self, job: JobView, how: int | str) -> None:
+        if how == "lost":
             self.world.lose_node(job)
-
-    @rule(number=NUMBERS)
-    def queue_decides(self, number: int) -> None:
-        if job := self._pick_job(number):
-            self.world.suspend_job(job, not job.is_suspended)
+        elif how == "preempted":
+            self.world.suspend_job(job, True)
+        elif isinstance(how, str) and how.startswith("done"):
+            attempt = int(job.name.rpartition("-")[2])
+            result = build_result(job.owner_uid or "", job.owner_name or "", attempt)
+            self.world.end_pod(job, 0, words=render_words(result) if how == "done, with words" else None)
+        elif isinstance(how, str):
+            self.world.end_pod(job, None, how)
+        else:
+            self.world.end_pod(job, how)
 
     @rule(number=NUMBERS, percent=st.integers(0, 99))
     def worker_reports(self, number: int, percent: int) -> None:
@@ -146,20 +153,19 @@ class Lives(RuleBasedStateMachine):
             known = before.percent or 0 if before is not None and before.attempt == attempt else 0
             self.world.patch_as_worker(there.uid, attempt, progress=build_progress(attempt, max(known, percent)))
 
-    @rule(number=NUMBERS, back=st.integers(0, 2), state=st.sampled_from(list(CallbackState)[:2]))
-    def worker_stores(self, number: int, back: int, state: CallbackState) -> None:
+    @rule(
+        number=NUMBERS,
+        back=st.sampled_from([0, 0, 0, 1, 2]),
+        state=st.sampled_from(list(CallbackState)[:2]),
+        settles=OFTEN,
+    )
+    def worker_stores(self, number: int, back: int, state: CallbackState, settles: bool) -> None:
         """Of this attempt or one before, by a pod that is there or on its way out."""
         if (there := self._pick(number)) and there.status.attempt > back:
             attempt = there.status.attempt - back
             result, row = build_result(there.uid, there.name, attempt), build_row(there.uid, attempt, state)
             self.world.patch_as_worker(there.uid, attempt, result=result, callback=row)
-
-    @rule(number=NUMBERS, has_words=st.booleans())
-    def worker_ends_well(self, number: int, has_words: bool) -> None:
-        if job := self._pick_job(number):
-            attempt = int(job.name.rpartition("-")[2])
-            result = build_result(job.owner_uid, job.owner_name, attempt)
-            self.world.end_pod(job, 0, words=render_words(result) if has_words else None)
+        self._perhaps_settle(settles)
 
     # watches, time and processes
 
@@ -174,27 +180,27 @@ class Lives(RuleBasedStateMachine):
                 leader.take(*leader.watch[index])
             leader.hear(index)
 
-    @rule(number=NUMBERS)
-    def all_words_come(self, number: int) -> None:
-        self.leaders[number % len(self.leaders)].hear_all()
-
-    @rule(seconds=st.sampled_from([1, 11, 31, 61, 301, 601, 3601]))
-    def time_passes(self, seconds: int) -> None:
+    @rule(seconds=st.sampled_from([1, 6, 11, 31, 61, 301, 601]), settles=OFTEN)
+    def time_passes(self, seconds: int, settles: bool) -> None:
         self.world.advance(seconds)
+        self._perhaps_settle(settles)
 
-    @rule(number=NUMBERS)
-    def work(self, number: int) -> None:
-        self._work(self.leaders[number % len(self.leaders)])
+    @rule(number=NUMBERS, hears=st.booleans())
+    def work(self, number: int, hears: bool) -> None:
+        leader = self.leaders[number % len(self.leaders)]
+        if hears:
+            leader.hear_all()
+        self._work(leader)
 
-    @rule()
-    def work_side_by_side(self) -> None:
-        if not self.world.crash_at:
-            self.runner.run(work_side_by_side(self.leaders))
-
-    @rule()
-    def work_with_all_words(self) -> None:
-        if len(self.leaders) == 1:
+    def _perhaps_settle(self, settles: bool) -> None:
+        """All that has happened is heard and answered; by two leaders at the same time."""
+        if settles and len(self.leaders) == 1:
             self._settle(self.leaders[0])
+        elif settles and not self.world.crash_at:
+            self.world.take_up_jobs()
+            for leader in self.leaders:
+                leader.hear_all()
+            self.runner.run(work_side_by_side(self.leaders))
 
     def _settle(self, leader: Leader) -> None:
         self.world.take_up_jobs()
