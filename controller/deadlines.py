@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from controller.conditions import is_running
+from controller.conditions import is_running, is_suspended
 from controller.decision import Policy, Seen
 from crds.reasons import Reason
 from crds.transcriptionjob import ConditionType, Status
@@ -17,7 +17,7 @@ class Deadline:
 
 def find_deadline(seen: Seen, status: Status, policy: Policy) -> Deadline | None:
     """The one that comes first; None when there is none, as while it is suspended."""
-    if seen.transcription.spec.suspend and not status.has_attempt:
+    if is_suspended(status) or (seen.transcription.spec.suspend and not status.has_attempt):
         return None
     found = [*_find_limits(seen, status), *_find_silence(seen, status, policy)]
     return min(found, key=lambda deadline: deadline.time, default=None)

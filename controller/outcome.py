@@ -126,10 +126,12 @@ def _is_own(transcription: Transcription, result: Result) -> bool:
 
 
 def _classify(job: JobView, pods: Sequence[PodView]) -> Failure:
+    """A Job's own deadline is that of the whole; the pods that it ended tell nothing."""
+    if job.ended_reason == "DeadlineExceeded":
+        return build_failure(Reason.TOTAL_DEADLINE_EXCEEDED)
     failed = [pod for pod in pods if pod.phase == "Failed"]
     if not failed:
-        overran = job.ended_reason == "DeadlineExceeded"
-        return build_failure(Reason.RUN_DEADLINE_EXCEEDED if overran else Reason.WORKER_FAILED)
+        return build_failure(Reason.WORKER_FAILED)
     last = max(failed, key=lambda p: p.age_key)
     outcome = _parse_outcome(last)
     if outcome and outcome.failure:
