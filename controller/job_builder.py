@@ -183,8 +183,8 @@ def _build_affinity(pod: WorkerPod, avoided: Sequence[str]) -> dict[str, Any]:
     """The installation's own, and a wish for other nodes: no more than that, because there may be no other."""
     affinity = deepcopy(pod.affinity)
     if avoided:
-        wish = {"key": "kubernetes.io/hostname", "operator": "NotIn", "values": list(avoided)}
-        term = {"weight": 100, "preference": {"matchExpressions": [wish]}}
+        others = [{"key": "metadata.name", "operator": "NotIn", "values": [node]} for node in avoided]
+        term = {"weight": 100, "preference": {"matchFields": others}}
         node = affinity.setdefault("nodeAffinity", {})
         node.setdefault("preferredDuringSchedulingIgnoredDuringExecution", []).append(term)
     return affinity

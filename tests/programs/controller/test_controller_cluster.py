@@ -230,3 +230,14 @@ def test_result_of_the_worker_is_read_back() -> None:
     document = a_manifest(attempt=1, result=RESULT.to_manifest())
     transcription, _, _ = call(lambda c: c.get_transcription("clip"), Answer.of(document))
     assert transcription.status.result == RESULT
+
+
+def test_finalizer_is_put_on_and_taken_off_beside_those_of_others() -> None:
+    held = a_transcription().model_copy(update={"finalizers": ("other.io/a", OUTPUTS_FINALIZER, "other.io/b")})
+    bare = a_transcription().model_copy(update={"finalizers": ("other.io/a",)})
+    _, server, _ = call(lambda c: c.release_outputs(held), Answer.of(a_manifest()))
+    request = server.requests[0]
+    assert request.headers["content-type"] == "application/merge-patch+json"
+    assert request.json == {"metadata": {"resourceVersion": "100", "finalizers": ["other.io/a", "other.io/b"]}}
+    _, server, _ = call(lambda c: c.hold_outputs(bare), Answer.of(a_manifest()))
+    assert server.requests[0].json["metadata"]["finalizers"] == ["other.io/a", OUTPUTS_FINALIZER]
