@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from fastapi import FastAPI
-from fastapi.middleware.cors import CORSMiddleware
 from fastapi.telemetry import TelemetryConfig
 
 from api import probes, routes
 from api.auth import build_gate
+from api.cors import Cors
 from api.doors import Store, Uploads
 from api.errors import install_handlers
 from api.guard import Guard
@@ -25,17 +25,6 @@ from api.wiring import Parts, build_storage
 
 NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 """FastAPI's own asks for its settings with every request; ours is metrics and observe."""
-
-EXPOSED_HEADERS = (
-    "Location",
-    "ETag",
-    "Retry-After",
-    "Content-Disposition",
-    "Content-Range",
-    "Content-Length",
-    "Accept-Ranges",
-    "X-Request-ID",
-)
 
 
 def _utc_now() -> datetime:
@@ -86,13 +75,7 @@ def build_app(
     install_handlers(app)
     app.add_middleware(Quick, routes=app.routes)
     app.add_middleware(Guard)
-    app.add_middleware(
-        CORSMiddleware,
-        allow_origins=settings.origins,
-        allow_methods=["GET", "HEAD", "POST", "DELETE"],
-        allow_headers=["*"],
-        expose_headers=EXPOSED_HEADERS,
-    )
+    app.add_middleware(Cors, allow_origins=settings.origins)
     app.add_middleware(Observe, metrics=metrics, namespace=settings.namespace)
     publish_openapi(app)
     return app

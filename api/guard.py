@@ -1,10 +1,12 @@
 """The layer inside CORS: refuses outsized heads, and answers when a handler fails. Wired by app."""
 
 import logging
+from collections.abc import Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import Code, ProblemError, render_problem
+from api.heads import heads_of
 
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 * 1024
@@ -26,10 +28,10 @@ class Guard:
         answer: ASGIApp = self._serve
         if scope["type"] == "http":
             headers = scope["headers"]
-            if len(headers) > MAX_HEADERS or sum(len(k) + len(v) for k, v in headers) > MAX_HEADER_BYTES:
+            if len(headers) > MAX_HEADERS or _measure(headers) > MAX_HEADER_BYTES:
                 detail = "The headers are too large: send fewer and shorter ones."
                 answer = render_problem(ProblemError(431, Code.BAD_REQUEST, detail).and_close(), scope["path"])
-            elif not any(name == b"host" for name, _ in headers):
+            elif "host" not in heads_of(scope):
                 detail = "The request names no host: send a Host header."
                 answer = render_problem(ProblemError(400, Code.BAD_REQUEST, detail).and_close(), scope["path"])
             elif len(scope["query_string"]) > MAX_QUERY_BYTES:
@@ -53,3 +55,10 @@ class Guard:
             logger.exception("unknown error")
             detail = "The service failed for a reason of its own: see its log."
             await render_problem(ProblemError(500, Code.INTERNAL_ERROR, detail), scope["path"])(scope, receive, send)
+
+
+def _measure(headers: Iterable[tuple[bytes, bytes]]) -> int:
+    size = 0
+    for name, value in headers:
+        size += len(name) + len(value)
+    return size

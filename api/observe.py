@@ -7,6 +7,7 @@ import time
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.metrics import Metrics
+from crds.log import Line
 from crds.transcriptionjob import NAME_PATTERN
 
 QUIET = frozenset({"/health", "/ready", "/metrics"})
@@ -15,6 +16,8 @@ DOCUMENT = "/openapi.json"
 MAX_PATH_CHARS = 200
 
 logger = logging.getLogger("api.access")
+
+_NAME = re.compile(NAME_PATTERN)
 
 
 class Observe:
@@ -62,9 +65,11 @@ class Observe:
             "duration_ms": round(seconds * 1000, 1),
         }
         name = scope.get("path_params", {}).get("job_id", "")
-        if re.fullmatch(NAME_PATTERN, name):
+        if name and _NAME.fullmatch(name):
             facts["transcription"] = f"{self._namespace}/{name}"
-        logger.log(logging.DEBUG if _route_of(scope) in QUIET else logging.INFO, "request", extra=facts)
+        level = logging.DEBUG if _route_of(scope) in QUIET else logging.INFO
+        if logger.isEnabledFor(level):
+            logger.handle(Line(logger.name, level, "request", facts))
 
 
 def _route_of(scope: Scope) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
+from pydantic_core import to_json
 
 from api.acts import act, cancel, delete, delete_with_outputs, redeliver, retry
 from api.admit import AdmittedRoute, Called
@@ -233,7 +234,7 @@ def _accept(row: Row) -> Response:
     word = word_of(row)
     message = ACCEPTED_MESSAGE if word == "processing" else ENDED_MESSAGE
     answer = {"job_id": row.name, "status": word, "message": message, "status_url": status_url}
-    return JSONResponse(answer, 202, {"Location": status_url})
+    return Response(to_json(answer), 202, {"Location": status_url}, "application/json")
 
 
 def _show(row: Row, parts: Parts, status_code: int = 200) -> Response:

@@ -6,10 +6,12 @@ import hmac
 import json
 import logging
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 
 from api.auth import Caller
+from api.deadline import within
 from api.destinations import check_destination
 from api.doors import AlreadyExistsError, StoredObject, UnavailableError
 from api.errors import Code, ProblemError
@@ -34,31 +36,43 @@ BEING_DELETED = (
 
 logger = logging.getLogger(__name__)
 
+_SORTED = json.JSONEncoder(sort_keys=True)
+
 
 async def submit(
     job_id: str, asked: RequestProcessRequest, parts: Parts, caller: Caller, *, is_new: bool = False
 ) -> Row:
     """The transcription of that id: made now, or found when the same was asked before.
 
+    One deadline for all that is asked meanwhile: each system may answer late, and they must not add up.
+    """
+    try:
+        return await within(parts.submit_seconds, _submit(job_id, asked, parts, caller, is_new=is_new))
+    except TimeoutError as error:
+        raise UnavailableError("the transcription could not be made in time") from error
+
+
+async def _submit(job_id: str, asked: RequestProcessRequest, parts: Parts, caller: Caller, *, is_new: bool) -> Row:
+    """As submit.
+
     A known id comes first, so that asking again works when the upload is gone. `is_new` ids need no such look.
     Somebody else's is as a new one until its creation fails: its 409 needs an upload too.
     """
     key = _find_key(asked, parts, caller)
     digest = build_digest(asked, key)
-    async with _deadline(parts):
-        known = None if is_new else await parts.store.read(hide_foreign(job_id, parts, caller))
-        if known is not None and caller.may_see(known):
-            return _same(known, digest, caller)
-        if asked.callback_url:
-            check_destination(asked.callback_url, parts.settings)
-        with _room(job_id, parts):
-            stored = await _look_at_upload(key, parts)
-            source = Source(bucket=parts.settings.s3_bucket, key=key, etag=stored.etag)
-            spec = build_spec(asked, source, caller.tenant, parts.settings)
-            try:
-                row = await _create(job_id, spec, digest, parts)
-            except AlreadyExistsError:
-                return _same(await parts.store.read(job_id), digest, caller)
+    known = None if is_new else await parts.store.read(hide_foreign(job_id, parts, caller))
+    if known is not None and caller.may_see(known):
+        return _same(known, digest, caller)
+    if asked.callback_url:
+        check_destination(asked.callback_url, parts.settings)
+    with _room(job_id, parts):
+        stored = await _look_at_upload(key, parts)
+        source = Source(bucket=parts.settings.s3_bucket, key=key, etag=stored.etag)
+        spec = build_spec(asked, source, caller.tenant, parts.settings)
+        try:
+            row = await _create(job_id, spec, digest, parts)
+        except AlreadyExistsError:
+            return _same(await parts.store.read(job_id), digest, caller)
     logger.debug("submitted", extra={"transcription": row.path, "key": key, "size_bytes": stored.size_bytes})
     return row
 
@@ -68,7 +82,7 @@ def build_digest(asked: RequestProcessRequest, key: str) -> str:
     wish = asked.model_dump(exclude={"job_id", "video_url"}, exclude_defaults=True)
     if "formats" in wish:
         wish["formats"] = sorted(set(wish["formats"]))
-    return hashlib.sha256(json.dumps([key, wish], sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(_SORTED.encode([key, wish]).encode()).hexdigest()
 
 
 def build_job_id(idempotency_key: str | None, caller: Caller, settings: ApiSettings) -> str:
@@ -94,11 +108,16 @@ def build_spec(asked: RequestProcessRequest, source: Source, tenant: str, settin
         initial_prompt=asked.initial_prompt,
         formats=tuple(f for f in FORMATS if f in asked.formats),
         callback=Callback(url=asked.callback_url) if asked.callback_url else None,
-        resources=Resources(gpu=settings.default_gpu_count, gpu_resource=settings.default_gpu_resource),
+        resources=_build_resources(settings.default_gpu_count, settings.default_gpu_resource),
         tenant=tenant,
         priority=settings.priority_class(asked.priority),
         metadata=asked.metadata,
     )
+
+
+@cache
+def _build_resources(gpu: int, gpu_resource: str) -> Resources:
+    return Resources(gpu=gpu, gpu_resource=gpu_resource)
 
 
 def check_room(parts: Parts) -> None:
@@ -107,16 +126,6 @@ def check_room(parts: Parts) -> None:
     if limit and parts.store.rows.live + len(parts.submitting) >= limit:
         detail = "Too many jobs are unfinished: send this again when some have ended."
         raise ProblemError(429, Code.TOO_MANY_JOBS, detail).with_headers(Retry_After=str(FULL_RETRY_SECONDS))
-
-
-@asynccontextmanager
-async def _deadline(parts: Parts) -> AsyncIterator[None]:
-    """One for all that is asked meanwhile: each system may answer late, and they must not add up."""
-    try:
-        async with asyncio.timeout(parts.submit_seconds):
-            yield
-    except TimeoutError as error:
-        raise UnavailableError("the transcription could not be made in time") from error
 
 
 @contextmanager

@@ -4,10 +4,32 @@ import json
 import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from time import time
 from typing import Any
 
-_ENCODER = json.JSONEncoder(default=str)
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+from pydantic_core import to_json
+
+_ENCODER = json.JSONEncoder(default=str, separators=(",", ":"))
+_EMPTY = vars(logging.makeLogRecord({}))
+_STANDARD = frozenset(_EMPTY) | {"message", "asctime", "taskName", "color_message"}
+
+
+class Line(logging.LogRecord):
+    """A record of a constant message and plain facts, at a third of the price: for what each request writes.
+
+    Where it was made, by which thread and the like is not asked; `Logger.handle` takes it when the logger is on.
+    """
+
+    def __init__(self, logger: str, level: int, message: str, facts: Mapping[str, str | float]) -> None:
+        fields = self.__dict__
+        fields.update(_EMPTY)
+        fields.update(facts)
+        self.name = logger
+        self.levelno = level
+        self.levelname = logging.getLevelName(level)
+        self.msg = message
+        self.created = time()
+        self.facts = facts
 
 
 class JsonFormatter(logging.Formatter):
@@ -16,19 +38,31 @@ class JsonFormatter(logging.Formatter):
     def __init__(self, facts: Mapping[str, str] | None = None) -> None:
         super().__init__()
         self._facts = dict(facts or {})
+        self._second = 0
+        self._until_second = ""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": self._render_time(record.created),
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
             **self._facts,
         }
+        if isinstance(record, Line):
+            line |= record.facts
+            return to_json(line, ensure_ascii=True).decode()
         line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return _ENCODER.encode(line)
+
+    def _render_time(self, created: float) -> str:
+        """In UTC. Most lines come within the second of another, and share all but the milliseconds."""
+        second = int(created)
+        if second != self._second:
+            self._second, self._until_second = second, f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
+        return f"{self._until_second}.{int((created - second) * 1000):03}+00:00"
 
 
 def configure_logging(package: str, level: str, facts: Mapping[str, str] | None = None) -> None:
