@@ -9,6 +9,7 @@ from pydantic_core import to_json
 
 from api.acts import act, cancel, delete, delete_with_outputs, redeliver, retry
 from api.admit import AdmittedRoute, Called
+from api.answers import JsonAnswer
 from api.bodies import StrictRoute
 from api.documents import PREFIX, render_status, word_of
 from api.doors import UnavailableError
@@ -234,8 +235,8 @@ def _accept(row: Row) -> Response:
     word = word_of(row)
     message = ACCEPTED_MESSAGE if word == "processing" else ENDED_MESSAGE
     answer = {"job_id": row.name, "status": word, "message": message, "status_url": status_url}
-    return Response(to_json(answer), 202, {"Location": status_url}, "application/json")
+    return JsonAnswer(to_json(answer), 202, status_url)
 
 
 def _show(row: Row, parts: Parts, status_code: int = 200) -> Response:
-    return Response(parts.shown.show(row, parts.store.rows), status_code, media_type="application/json")
+    return JsonAnswer(parts.shown.show(row, parts.store.rows), status_code)

@@ -6,8 +6,6 @@ import hmac
 import json
 import logging
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 
 from api.auth import Caller
@@ -33,6 +31,8 @@ BEING_DELETED = (
     "The job of this job_id or Idempotency-Key is being deleted: "
     "send the request again in a moment, or choose another one."
 )
+
+NO_OPTIONS = frozenset({"job_id", "video_url"})
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ async def _submit(job_id: str, asked: RequestProcessRequest, parts: Parts, calle
         return _same(known, digest, caller)
     if asked.callback_url:
         check_destination(asked.callback_url, parts.settings)
-    with _room(job_id, parts):
+    with _Room(job_id, parts):
         stored = await _look_at_upload(key, parts)
         source = Source(bucket=parts.settings.s3_bucket, key=key, etag=stored.etag)
         spec = build_spec(asked, source, caller.tenant, parts.settings)
@@ -79,7 +79,8 @@ async def _submit(job_id: str, asked: RequestProcessRequest, parts: Parts, calle
 
 def build_digest(asked: RequestProcessRequest, key: str) -> str:
     """The same for the same wish, however the URL is spelt and whatever options later versions add."""
-    wish = asked.model_dump(exclude={"job_id", "video_url"}, exclude_defaults=True)
+    given = asked.model_fields_set - NO_OPTIONS
+    wish = asked.model_dump(include=given, exclude_defaults=True) if given else {}
     if "formats" in wish:
         wish["formats"] = sorted(set(wish["formats"]))
     return hashlib.sha256(_SORTED.encode([key, wish]).encode()).hexdigest()
@@ -128,18 +129,27 @@ def check_room(parts: Parts) -> None:
         raise ProblemError(429, Code.TOO_MANY_JOBS, detail).with_headers(Retry_After=str(FULL_RETRY_SECONDS))
 
 
-@contextmanager
-def _room(job_id: str, parts: Parts) -> Iterator[None]:
+class _Room:
     """Counted before anything is awaited: many at once cannot all find the same room. One id needs it once."""
-    if job_id not in parts.submitting:
-        check_room(parts)
-    parts.submitting[job_id] += 1
-    try:
-        yield
-    finally:
-        parts.submitting[job_id] -= 1
-        if not parts.submitting[job_id]:
-            del parts.submitting[job_id]
+
+    __slots__ = ("_job_id", "_parts")
+
+    def __init__(self, job_id: str, parts: Parts) -> None:
+        self._job_id = job_id
+        self._parts = parts
+
+    def __enter__(self) -> None:
+        submitting = self._parts.submitting
+        count = submitting.get(self._job_id, 0)
+        if not count:
+            check_room(self._parts)
+        submitting[self._job_id] = count + 1
+
+    def __exit__(self, *_: object) -> None:
+        submitting = self._parts.submitting
+        count = submitting.pop(self._job_id) - 1
+        if count:
+            submitting[self._job_id] = count
 
 
 def _find_key(asked: RequestProcessRequest, parts: Parts, caller: Caller) -> str:
