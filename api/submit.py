@@ -33,10 +33,10 @@ BEING_DELETED = (
 )
 
 NO_OPTIONS = frozenset({"job_id", "video_url"})
+OPTIONS_OF_SPEC = frozenset({"model", "language", "task", "word_timestamps", "initial_prompt", "metadata"})
+"""Those that the resource has under the same name and with the same default."""
 
 logger = logging.getLogger(__name__)
-
-_SORTED = json.JSONEncoder(sort_keys=True)
 
 
 async def submit(
@@ -83,7 +83,8 @@ def build_digest(asked: RequestProcessRequest, key: str) -> str:
     wish = asked.model_dump(include=given, exclude_defaults=True) if given else {}
     if "formats" in wish:
         wish["formats"] = sorted(set(wish["formats"]))
-    return hashlib.sha256(_SORTED.encode([key, wish]).encode()).hexdigest()
+    options = json.dumps(wish, sort_keys=True) if wish else "{}"
+    return hashlib.sha256(f"[{json.dumps(key)}, {options}]".encode()).hexdigest()
 
 
 def build_job_id(idempotency_key: str | None, caller: Caller, settings: ApiSettings) -> str:
@@ -99,21 +100,15 @@ def build_job_id(idempotency_key: str | None, caller: Caller, settings: ApiSetti
 
 
 def build_spec(asked: RequestProcessRequest, source: Source, tenant: str, settings: ApiSettings) -> Spec:
-    """What is asked, as the resource says it."""
-    return Spec(
-        source=source,
-        model=asked.model,
-        language=asked.language,
-        task=asked.task,
-        word_timestamps=asked.word_timestamps,
-        initial_prompt=asked.initial_prompt,
-        formats=tuple(f for f in FORMATS if f in asked.formats),
-        callback=Callback(url=asked.callback_url) if asked.callback_url else None,
-        resources=_build_resources(settings.default_gpu_count, settings.default_gpu_resource),
-        tenant=tenant,
-        priority=settings.priority_class(asked.priority),
-        metadata=asked.metadata,
-    )
+    """What is asked, as the resource says it. The defaults of a request and of the resource are the same."""
+    given = {name: getattr(asked, name) for name in asked.model_fields_set & OPTIONS_OF_SPEC}
+    if "formats" in asked.model_fields_set:
+        given["formats"] = tuple(f for f in FORMATS if f in asked.formats)
+    if asked.callback_url:
+        given["callback"] = Callback(url=asked.callback_url)
+    resources = _build_resources(settings.default_gpu_count, settings.default_gpu_resource)
+    priority = settings.priority_class(asked.priority)
+    return Spec(source=source, resources=resources, tenant=tenant, priority=priority, **given)
 
 
 @cache

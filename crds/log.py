@@ -21,9 +21,7 @@ class Line(logging.LogRecord):
     """
 
     def __init__(self, logger: str, level: int, message: str, facts: Mapping[str, str | float]) -> None:
-        fields = self.__dict__
-        fields.update(_EMPTY)
-        fields.update(facts)
+        self.__dict__.update(_EMPTY)
         self.name = logger
         self.levelno = level
         self.levelname = logging.getLevelName(level)
