@@ -32,20 +32,16 @@ class AdmittedRoute(StrictRoute):
 async def admit(headers: Heads, address: str, parts: Parts) -> Caller:
     """Who calls; ProblemError 401, 403 or 429, UnavailableError when that cannot be known."""
     try:
-        return await _ask(headers, address, parts)
+        try:
+            caller = await parts.gate.admit(headers)
+        except ProblemError:
+            parts.rates.count_failure(address)
+            raise
+        parts.rates.count(caller, address)
     except ProblemError as problem:
         if _has_long_body(headers):
             problem.and_close()
         raise
-
-
-async def _ask(headers: Heads, address: str, parts: Parts) -> Caller:
-    try:
-        caller = await parts.gate.admit(headers)
-    except ProblemError:
-        parts.rates.count_failure(address)
-        raise
-    parts.rates.count(caller, address)
     return caller
 
 

@@ -3,10 +3,11 @@
 import logging
 from collections.abc import Iterable
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import Code, ProblemError, render_problem
 from api.heads import heads_of
+from api.observe import STATUS
 
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 * 1024
@@ -40,17 +41,10 @@ class Guard:
         await answer(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        has_begun = False
-
-        async def send_and_note(message: Message) -> None:
-            nonlocal has_begun
-            has_begun = True
-            await send(message)
-
         try:
-            await self._app(scope, receive, send_and_note)
+            await self._app(scope, receive, send)
         except Exception:
-            if has_begun or scope["type"] != "http":
+            if STATUS in scope or scope["type"] != "http":
                 raise
             logger.exception("unknown error")
             detail = "The service failed for a reason of its own: see its log."

@@ -46,8 +46,9 @@ class Quick:
 
     def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
         self._app = app
-        self._routes = [route for route in routes if isinstance(route, QuickRoute)]
-        self._whole = {route.path: route for route in self._routes if not route.param_convertors}
+        quick = [route for route in routes if isinstance(route, QuickRoute)]
+        self._whole = {route.path: route for route in quick if not route.param_convertors}
+        self._patterns = [route for route in quick if route.param_convertors]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = self._find(scope)
@@ -64,10 +65,12 @@ class Quick:
     def _find(self, scope: Scope) -> QuickRoute | None:
         if scope["type"] != "http" or scope["query_string"] or not OPTIONAL_HEADERS.isdisjoint(heads_of(scope)):
             return None
-        path, method = scope["path"], scope["method"]
-        whole = self._whole.get(path)
-        for route in self._routes if whole is None else (whole,):
-            found = route.path_regex.match(path) if method in (route.methods or ()) else None
+        whole = self._whole.get(scope["path"])
+        if whole is not None and scope["method"] in (whole.methods or ()):
+            scope["path_params"] = {}
+            return whole
+        for route in self._patterns:
+            found = route.path_regex.match(scope["path"]) if scope["method"] in (route.methods or ()) else None
             if found:
                 scope["path_params"] = found.groupdict()
                 return route

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from time import time
-from typing import Any
+from typing import Any, TextIO
 
 from pydantic_core import to_json
 
@@ -15,10 +15,7 @@ _STANDARD = frozenset(_EMPTY) | {"message", "asctime", "taskName", "color_messag
 
 
 class Line(logging.LogRecord):
-    """A record of a constant message and plain facts, at a third of the price: for what each request writes.
-
-    Where it was made, by which thread and the like is not asked; `Logger.handle` takes it when the logger is on.
-    """
+    """A record of a constant message and plain facts: where it was made, by which thread and the like is not asked."""
 
     def __init__(self, logger: str, level: int, message: str, facts: Mapping[str, str | float]) -> None:
         self.__dict__.update(_EMPTY)
@@ -44,11 +41,11 @@ class JsonFormatter(logging.Formatter):
             "time": self._render_time(record.created),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": record.msg if isinstance(record, Line) else record.getMessage(),
             **self._facts,
         }
         if isinstance(record, Line):
-            line |= record.facts
+            line.update(record.facts)
             return to_json(line, ensure_ascii=True).decode()
         line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
         if record.exc_info:
@@ -63,9 +60,31 @@ class JsonFormatter(logging.Formatter):
         return f"{self._until_second}.{int((created - second) * 1000):03}+00:00"
 
 
+class LineHandler(logging.StreamHandler[TextIO]):
+    """For standard error, which Python writes at the end of each line: nothing is left to flush."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self.stream.write(f"{self.format(record)}\n")
+        except Exception:  # noqa: BLE001  # what cannot be logged stops nothing
+            self.handleError(record)
+
+
+def log_line(logger: logging.Logger, level: int, message: str, facts: Mapping[str, str | float]) -> None:
+    """As `logger.log` with `extra`, at a quarter of its price: for what each request writes.
+
+    The handlers of the root are told, where configure_logging puts ours; loggers on the way are not asked for theirs.
+    """
+    if logger.isEnabledFor(level):
+        line = Line(logger.name, level, message, facts)
+        for handler in logging.root.handlers:
+            if level >= handler.level:
+                handler.emit(line)
+
+
 def configure_logging(package: str, level: str, facts: Mapping[str, str] | None = None) -> None:
     """Log what our package says from `level` up, and what others say from WARNING up."""
-    handler = logging.StreamHandler()
+    handler = LineHandler()
     handler.setFormatter(JsonFormatter(facts))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger(package).setLevel(level.upper())
