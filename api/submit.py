@@ -44,7 +44,8 @@ async def submit(
 ) -> Row:
     """The transcription of that id: made now, or found when the same was asked before.
 
-    One deadline for all that is asked meanwhile: each system may answer late, and they must not add up.
+    A known id comes first, so that asking again works when the upload is gone. `is_new` ids need no such look.
+    Somebody else's is as a new one until its creation fails: its 409 needs an upload too.
     """
     try:
         return await within(parts.submit_seconds, _submit(job_id, asked, parts, caller, is_new=is_new))
@@ -53,11 +54,7 @@ async def submit(
 
 
 async def _submit(job_id: str, asked: RequestProcessRequest, parts: Parts, caller: Caller, *, is_new: bool) -> Row:
-    """As submit.
-
-    A known id comes first, so that asking again works when the upload is gone. `is_new` ids need no such look.
-    Somebody else's is as a new one until its creation fails: its 409 needs an upload too.
-    """
+    """One deadline for all that is asked here: each system may answer late, and they must not add up."""
     key = _find_key(asked, parts, caller)
     digest = build_digest(asked, key)
     known = None if is_new else await parts.store.read(hide_foreign(job_id, parts, caller))
