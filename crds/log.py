@@ -71,7 +71,7 @@ class LineHandler(logging.StreamHandler[TextIO]):
 
 
 def log_line(logger: logging.Logger, level: int, message: str, facts: Mapping[str, str | float]) -> None:
-    """As `logger.log` with `extra`, at less than half of its price: for what each request writes.
+    """As `logger.log` with `extra`, at about half of its price: for what each request writes.
 
     The handlers of the root are told, where configure_logging puts ours; loggers on the way are not asked for theirs.
     """
