@@ -112,10 +112,10 @@ def _go_on(seen: Seen, policy: Policy, now: datetime) -> Decision:
     if not transcription.status.has_attempt:
         if not seen.has_place:
             return wait(seen, WaitingReason.NO_PLACE, policy, now)
-        return _start(seen, attempts.start(transcription, now), policy)
+        return _start(seen, attempts.start(transcription, now), policy, now)
     if seen.job is None:
         create = CreateJob(transcription.status.attempt)
-        return _write(seen, transcription.status, policy, (*ending.free_jobs(seen), create))
+        return _write(seen, transcription.status, policy, (*ending.free_jobs(seen), create), now + FIRST_LOOK)
     return _write_followed(seen, seen.job, policy, now)
 
 
@@ -125,14 +125,13 @@ def _recover(seen: Seen, policy: Policy, now: datetime) -> Decision:
         return _write(seen, attempts.suspend(seen.transcription, now), policy, ending.free_jobs(seen))
     failed = max(seen.pods, key=lambda pod: pod.age_key, default=None)
     status = attempts.start_elsewhere(seen.transcription, failed, now)
-    return _start(seen, status, policy)
+    return _start(seen, status, policy, now)
 
 
-def _start(seen: Seen, status: Status, policy: Policy, before: tuple[Step, ...] = ()) -> Decision:
+def _start(seen: Seen, status: Status, policy: Policy, now: datetime, before: tuple[Step, ...] = ()) -> Decision:
     before += tend_finalizer(seen.transcription)
     steps = (*before, PatchStatus(status), *ending.free_jobs(seen), CreateJob(status.attempt))
-    deadline = find_deadline(Seen(seen.transcription), status, policy)
-    return Decision(steps, deadline.time if deadline else None)
+    return Decision(steps, _next_time(Seen(seen.transcription), status, policy, now + FIRST_LOOK))
 
 
 def _write(
@@ -140,9 +139,14 @@ def _write(
 ) -> Decision:
     """The status when it has changed, and then the steps; look again at the time, or at the first deadline."""
     before = (*tend_finalizer(seen.transcription), *_patch(seen, status))
+    return Decision(before + steps, _next_time(seen, status, policy, look_at))
+
+
+def _next_time(seen: Seen, status: Status, policy: Policy, look_at: datetime | None) -> datetime | None:
+    """When to look again: at the time, or at the first deadline."""
     deadline = find_deadline(seen, status, policy)
     times = [time for time in (look_at, deadline.time if deadline else None) if time is not None]
-    return Decision(before + steps, min(times, default=None))
+    return min(times, default=None)
 
 
 def _patch(seen: Seen, status: Status) -> tuple[Step, ...]:
@@ -197,4 +201,4 @@ def _retry(seen: Seen, status: Status, policy: Policy, now: datetime) -> Decisio
     before: tuple[Step, ...] = (Unsettle(),) if ending.has_label(seen.transcription) else ()
     if not seen.has_place or seen.transcription.spec.suspend:
         return Decision((*before, *tend_finalizer(seen.transcription), *ending.free_jobs(seen)))
-    return _start(seen, attempts.start_afresh(seen.transcription, now), policy, before)
+    return _start(seen, attempts.start_afresh(seen.transcription, now), policy, now, before)

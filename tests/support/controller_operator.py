@@ -79,8 +79,8 @@ class FakeCluster:
     async def release_outputs(self, transcription: Transcription) -> Transcription:
         left = tuple(f for f in transcription.finalizers if f != OUTPUTS_FINALIZER)
         released = self._set_finalizers("release", transcription, left)
-        if released.is_deleting:
-            del self.transcriptions[released.name]
+        if released.is_deleting and not released.finalizers:
+            self.forget(released)
         return released
 
     def _set_finalizers(self, name: str, transcription: Transcription, finalizers: tuple[str, ...]) -> Transcription:
@@ -98,9 +98,13 @@ class FakeCluster:
         """With a finalizer it stays and is marked; without, its Jobs go with it."""
         if stored.finalizers:
             self.store(stored.model_copy(update={"is_deleting": True}))
-            return
-        del self.transcriptions[stored.name]
-        self.jobs = {name: job for name, job in self.jobs.items() if job.owner_uid != stored.uid}
+        else:
+            self.forget(stored)
+
+    def forget(self, transcription: Transcription) -> None:
+        """It is gone, and with it what it owns."""
+        del self.transcriptions[transcription.name]
+        self.jobs = {name: job for name, job in self.jobs.items() if job.owner_uid != transcription.uid}
 
     async def get_job(self, name: str) -> JobView:
         self.reads.append(name)
@@ -119,8 +123,11 @@ class FakeCluster:
     async def delete_job(self, job: JobView) -> None:
         self._write("delete", lambda: self.jobs.pop(job.name, None))
 
-    async def expire_job(self, job: JobView) -> JobView:
-        return self._write("expire", lambda: self.change_job(job.name, has_ttl=True))
+    async def expire_job(self, job: JobView) -> JobView | None:
+        if job.name not in self.jobs or self.jobs[job.name].uid != job.uid:
+            return None
+        expiring: JobView = self._write("expire", lambda: self.change_job(job.name, has_ttl=True))
+        return expiring
 
     def left_over(self) -> list[str]:
         """Jobs of final transcriptions that nothing ever removes: live ones, and ended ones without a TTL."""

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from controller.deadlines import Deadline, find_deadline
 from controller.decision import CreateJob, Decision, DeleteJob, ExpireJob, Unsettle
 from controller.delivery import Report, build_record
 from controller.outcome import build_failure
@@ -110,7 +111,11 @@ def test_queue_deadline_starts_anew_when_one_that_ran_is_retried() -> None:
     status = final(State.FAILED, failure=build_failure(Reason.GPU_FAULT), start_time=NOW)
     late = NOW + timedelta(days=30)
     decision = decide(seen(a_transcription(status, retries=1), job=FAILED), POLICY, late)
-    assert decision.wake_at == late + timedelta(days=1)
+    assert decision.wake_at == late + timedelta(seconds=10)
+    retried = seen(apply_status(a_transcription(status, retries=1), decision.steps), job=a_job(created=late))
+    assert find_deadline(retried, retried.transcription.status, POLICY) == Deadline(
+        late + timedelta(days=1), Reason.QUEUE_DEADLINE_EXCEEDED
+    )
 
 
 @pytest.mark.parametrize("state", [State.SUCCEEDED, State.CANCELLED])

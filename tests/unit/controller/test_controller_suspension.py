@@ -87,7 +87,7 @@ def test_deadlines_start_anew_when_it_was_suspended_for_weeks() -> None:
     resumed = change(a_suspended_one(), suspend=False)
     decision = decide(seen(resumed), POLICY, WEEKS)
     assert names(decision) == ["PatchStatus", "CreateJob"]
-    assert decision.wake_at == WEEKS + timedelta(days=1)
+    assert decision.wake_at == WEEKS + timedelta(seconds=10)
     in_line = decide(seen(resumed, has_place=False), POLICY, WEEKS)
     assert status_of(in_line).waiting_reason == WaitingReason.NO_PLACE
     assert in_line.wake_at == WEEKS + timedelta(days=1)
