@@ -3,12 +3,15 @@
 from api.row import CallbackRecord, Progress, Result, Row
 from api.rows import Rows
 from api.schemas import CallbackDocument, FailureDocument, QueueDocument, StageWord, StatusDocument, Word
-from crds.reasons import REASONS, Reason
+from crds.reasons import REASONS, Reason, WaitingReason
 from crds.transcriptionjob import FORMATS, CallbackState, Format, Stage, State
 
 PREFIX = "/api/upload-video"
 WAITING_STATES = frozenset({State.PENDING, State.QUEUED, State.SUSPENDED})
 """Others may wait too, for a node or an image: those have a reason."""
+
+RESTING = frozenset({WaitingReason.SUSPENDED, WaitingReason.JOB_SUSPENDED})
+"""Its worker was stopped: what that told is how far it came, and no longer what it does."""
 
 WORDS: dict[State, Word] = {State.SUCCEEDED: "completed", State.FAILED: "failed", State.CANCELLED: "cancelled"}
 STAGES: dict[Stage, StageWord] = {
@@ -29,20 +32,20 @@ def word_of(row: Row) -> Word:
 def render_status(row: Row, rows: Rows) -> StatusDocument:
     """What GET status answers; its place in line is seen among `rows`."""
     progress = _progress(row)
-    live = None if row.state.is_final else progress
+    live = None if row.state.is_final or row.waiting_reason in RESTING else progress
     return StatusDocument(
         job_id=row.name,
         status=word_of(row),
         progress=_percent(row, progress),
         state=row.state,
-        stage=_stage(row, progress),
+        stage=_stage(row, live),
         message=row.message,
         audio_seconds_done=progress and progress.processed_seconds,
         audio_seconds_total=progress and progress.total_seconds,
         eta_seconds=live and live.eta_seconds,
         realtime_factor=progress and progress.realtime_factor,
         attempt=row.attempt,
-        queue=_queue(row, progress, rows),
+        queue=_queue(row, live, rows),
         created_at=row.created,
         started_at=row.started,
         completed_at=row.completed,

@@ -11,6 +11,7 @@ import kopf
 from prometheus_client import start_http_server
 from pydantic import ValidationError
 
+from controller.apiserver import ApiServer
 from controller.cluster import Cluster
 from controller.handlers import build_kopf_settings, build_registry
 from controller.loop import Loop
@@ -39,9 +40,11 @@ async def run(settings: ControllerSettings) -> None:
     """The whole controller, wired."""
     metrics = Metrics.build()
     server, _ = start_http_server(settings.metrics_port, registry=metrics.registry)
-    cluster = await Cluster.connect(settings.namespace, metrics.count_call)
-    outbox = Outbox(settings, Results.connect(settings), _read_clock)
-    loop = Loop(settings, cluster, outbox, metrics, _read_clock)
+    api_server = await ApiServer.connect(metrics.count_call)
+    cluster = Cluster(api_server, settings.namespace)
+    results = Results.connect(settings)
+    outbox = Outbox(settings, results, _read_clock)
+    loop = Loop(settings, cluster, outbox, results, metrics, _read_clock)
     identity: Any = socket.gethostname()  # Kopf's own asks for the user's name, and the user of a pod has none
     try:
         await kopf.operator(
@@ -53,7 +56,7 @@ async def run(settings: ControllerSettings) -> None:
         )
     finally:
         await outbox.close()
-        await cluster.close()
+        await api_server.close()
         server.shutdown()
 
 

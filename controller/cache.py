@@ -1,8 +1,10 @@
 """What the watches have shown last: live transcriptions and their Jobs, trimmed. Filled by handlers, loop, resync."""
 
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from controller.conditions import final_state
+from controller.line import Line
 from controller.views import JobView
 from crds.transcriptionjob import State, Transcription
 
@@ -10,23 +12,34 @@ from crds.transcriptionjob import State, Transcription
 class Cache:
     """Transcriptions and Jobs by name. An older version never replaces a newer one."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
         self._transcriptions: dict[str, Transcription] = {}
+        self._heard: dict[str, datetime] = {}
         self._jobs: dict[str, JobView] = {}
+        self._names_by_owner: dict[str, set[str]] = {}
+        self.line = Line()
 
     def __len__(self) -> int:
         return len(self._transcriptions)
 
     def put(self, transcription: Transcription) -> bool:
         """Keep it; whether anything but progress is new in it."""
-        before = self._transcriptions.get(transcription.name)
+        name, before = transcription.name, self._transcriptions.get(transcription.name)
         if before and before.uid == transcription.uid and _version(before) >= _version(transcription):
             return False
-        self._transcriptions[transcription.name] = transcription
+        self._transcriptions[name] = transcription
+        self._give_place(transcription)
+        if before is None or before.status.progress != transcription.status.progress:
+            self._heard[name] = self._clock()
         return before is None or _essence(before) != _essence(transcription)
 
     def get(self, name: str) -> Transcription | None:
         return self._transcriptions.get(name)
+
+    def heard(self, name: str) -> datetime | None:
+        """When its worker was last heard of here; by our own clock, because nobody else's can be trusted."""
+        return self._heard.get(name)
 
     def drop(self, name: str, uid: str) -> bool:
         """Forget the transcription, unless another one has taken its name."""
@@ -34,6 +47,8 @@ class Cache:
         if before is None or before.uid != uid:
             return False
         del self._transcriptions[name]
+        self._heard.pop(name, None)
+        self.line.leave(name)
         return True
 
     def put_job(self, job: JobView) -> bool:
@@ -42,6 +57,7 @@ class Cache:
         if before and before.uid == job.uid and before.resource_version >= job.resource_version:
             return False
         self._jobs[job.name] = job
+        self._names_by_owner.setdefault(job.owner_name or "", set()).add(job.name)
         return True
 
     def get_job(self, name: str) -> JobView | None:
@@ -51,57 +67,63 @@ class Cache:
         before = self._jobs.get(name)
         if before and before.uid == uid:
             del self._jobs[name]
+            names = self._names_by_owner[before.owner_name or ""]
+            names.discard(name)
+            if not names:
+                del self._names_by_owner[before.owner_name or ""]
 
-    def forget_jobs(self) -> None:
-        """Have every Job read again: a watch may have missed an end."""
-        self._jobs.clear()
-
-    def has_job_of(self, name: str) -> bool:
-        """Whether a Job of a transcription of that name was seen."""
-        return any(job.owner_name == name for job in self._jobs.values())
+    def jobs_of(self, name: str) -> list[JobView]:
+        """The Jobs of all transcriptions that had that name."""
+        return [self._jobs[job] for job in sorted(self._names_by_owner.get(name, ()))]
 
     def known(self) -> set[tuple[str, str]]:
         """Name and UID of every transcription."""
         return {(t.name, t.uid) for t in self._transcriptions.values()}
 
-    def count_active(self) -> int:
-        """How many have a Job, or are about to."""
-        return sum(1 for t in self._transcriptions.values() if _is_active(t))
+    def known_jobs(self) -> set[tuple[str, str]]:
+        """Name and UID of every Job."""
+        return {(job.name, job.uid) for job in self._jobs.values()}
 
-    def waiting_in_order(self) -> list[str]:
-        """Those that want an attempt, oldest first."""
-        return [t.name for t in sorted(filter(_is_waiting, self._transcriptions.values()), key=_place)]
+    def all(self) -> Iterable[Transcription]:
+        return self._transcriptions.values()
 
     def has_place(self, transcription: Transcription, max_active: int) -> bool:
-        """Whether one more may start, and it is this one's turn."""
-        if max_active == 0 or _is_active(transcription):
-            return True
-        free = max_active - self.count_active()
-        return free > 0 and transcription.name in self.waiting_in_order()[:free]
+        """Whether it is at work, or may be: there is room for one more, and it is this one's turn."""
+        return max_active == 0 or is_active(transcription) or transcription.name in self.line.first(max_active)
+
+    def _give_place(self, transcription: Transcription) -> None:
+        name, tenant = transcription.name, transcription.spec.tenant
+        if is_active(transcription):
+            self.line.work(name, tenant)
+        elif is_waiting(transcription):
+            self.line.stand(name, tenant, transcription.created)
+        else:
+            self.line.leave(name)
+
+
+def is_active(transcription: Transcription) -> bool:
+    """Whether it has a Job, or is about to."""
+    status = transcription.status
+    return status.has_attempt and final_state(status) is None and not _is_out(transcription)
+
+
+def is_waiting(transcription: Transcription) -> bool:
+    """Whether it wants an attempt: it is new, to go on after a suspension, or failed and to be retried."""
+    spec, status = transcription.spec, transcription.status
+    if _is_out(transcription) or spec.cancel or spec.suspend:
+        return False
+    end = final_state(status)
+    if end is None:
+        return not status.has_attempt
+    return end is State.FAILED and spec.retries > status.retries
+
+
+def _is_out(transcription: Transcription) -> bool:
+    return transcription.is_deleting or transcription.spec.managed_by is not None
 
 
 def _version(transcription: Transcription) -> int:
     return int(transcription.resource_version)
-
-
-def _is_active(transcription: Transcription) -> bool:
-    status = transcription.status
-    return status.attempt > 0 and final_state(status) is None and not transcription.is_deleting
-
-
-def _is_waiting(transcription: Transcription) -> bool:
-    """New, or failed and to be retried."""
-    spec, status = transcription.spec, transcription.status
-    if transcription.is_deleting:
-        return False
-    end = final_state(status)
-    if end is None:
-        return status.attempt == 0
-    return end is State.FAILED and spec.retries > status.retries and not spec.cancel
-
-
-def _place(transcription: Transcription) -> tuple[datetime, str]:
-    return (transcription.created, transcription.name)
 
 
 def _essence(transcription: Transcription) -> Transcription:

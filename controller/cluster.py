@@ -2,41 +2,42 @@
 
 Rights it needs, all in the namespace it serves:
 
-    transcription.ecg.dev  transcriptionjobs             get, list, watch, patch   (patch: the settled label)
+    transcription.ecg.dev  transcriptionjobs             get, list, watch, patch, delete   (patch: label, finalizer)
     transcription.ecg.dev  transcriptionjobs/status      patch
-    transcription.ecg.dev  transcriptionjobs/finalizers  update                    (blockOwnerDeletion of its Jobs)
+    transcription.ecg.dev  transcriptionjobs/finalizers  update                            (blockOwnerDeletion)
     batch                  jobs                          get, list, watch, create, patch, delete
     ""                     pods                          list
+    ""                     events                        list                              (why a Job has no pod)
+    events.k8s.io          events                        create
 
 Kopf, with scanning, peering and event posting off, needs list and watch of the two kinds above and the discovery
 that every account may read; nothing in the cluster scope.
 """
 
-import asyncio
-import json
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, Self
-from urllib.parse import urlencode
+from typing import Any
 
-import aiohttp
-from kubernetes.aio import client, config
-
-from controller.errors import MissingError, NameTakenError, QuotaError, RefusedError, StaleError, TransientError
+from controller.apiserver import ApiServer, Body
+from controller.errors import MissingError, NameTakenError, StaleError, TransientError
 from controller.views import JobView, PodView
-from crds.transcriptionjob import GROUP, PLURAL, SETTLED_LABEL, VERSION, Transcription
+from crds.transcriptionjob import (
+    GROUP,
+    MANAGED_BY,
+    MANAGED_BY_LABEL,
+    OUTPUTS_FINALIZER,
+    PLURAL,
+    SETTLED_LABEL,
+    UID_LABEL,
+    VERSION,
+    Transcription,
+)
 
 LIVE_SELECTOR = f"!{SETTLED_LABEL}"
-MERGE_PATCH = "application/merge-patch+json"
-FIELD_MANAGER = "transcription-controller"
+JOBS_SELECTOR = f"{MANAGED_BY_LABEL}={MANAGED_BY},{LIVE_SELECTOR}"
 JOB_UID_LABEL = "batch.kubernetes.io/controller-uid"
-PAGE_SIZE = 500
-TIMEOUT_SECONDS = 30
-CONNECTIONS = 16
 JOB_TTL_SECONDS = 600
-CONFLICT = 409
-CountCall = Callable[[str, str, int], None]
-"""Told the verb, the resource and the status code of each answer."""
+Manifest = dict[str, Any]
 
 logger = logging.getLogger(__name__)
 
@@ -44,79 +45,93 @@ logger = logging.getLogger(__name__)
 class Cluster:
     """One namespace of one cluster."""
 
-    def __init__(self, api: client.ApiClient, namespace: str, count_call: CountCall) -> None:
-        self._api = api
-        self._count_call = count_call
+    def __init__(self, server: ApiServer, namespace: str) -> None:
+        self._server = server
         self._transcriptions = f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}"
         self._jobs = f"/apis/batch/v1/namespaces/{namespace}/jobs"
         self._pods = f"/api/v1/namespaces/{namespace}/pods"
-
-    @classmethod
-    async def connect(cls, namespace: str, count_call: CountCall) -> Self:
-        """Inside a pod by its ServiceAccount, elsewhere by the kubeconfig."""
-        configuration = client.Configuration()
-        try:
-            config.load_incluster_config(client_configuration=configuration)
-        except config.ConfigException:
-            await config.load_kube_config(client_configuration=configuration)
-        configuration.connection_pool_maxsize = CONNECTIONS
-        return cls(client.ApiClient(configuration), namespace, count_call)
-
-    async def close(self) -> None:
-        """Let go of the connections."""
-        await self._api.close()
+        self._old_events = f"/api/v1/namespaces/{namespace}/events"
+        self._events = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
 
     async def check_served(self) -> None:
         """Whether the resource is there and may be read; MissingError when it is not."""
-        await self._call("GET", f"{self._transcriptions}?limit=1")
+        await self._server.call("GET", f"{self._transcriptions}?limit=1")
 
     async def list_live(self) -> AsyncIterator[Transcription]:
         """Every transcription that is not settled, page by page; what cannot be read is left out."""
-        async for page in self._pages(self._transcriptions, {"labelSelector": LIVE_SELECTOR}):
+        async for page in self._server.pages(self._transcriptions, {"labelSelector": LIVE_SELECTOR}):
             for item in page:
                 if transcription := parse_transcription(item):
                     yield transcription
 
-    async def list_asked(self) -> AsyncIterator[Transcription]:
-        """Every settled one whose spec was changed since, and that nobody has put back into the watch."""
-        async for page in self._pages(self._transcriptions, {"labelSelector": SETTLED_LABEL}):
+    async def list_settled(self, is_wanted: Callable[[Manifest], bool]) -> AsyncIterator[Transcription]:
+        """Every settled one that is wanted, looked at as the API server sends it, which is cheap."""
+        async for page in self._server.pages(self._transcriptions, {"labelSelector": SETTLED_LABEL}):
             for item in page:
-                if _is_behind(item) and (transcription := parse_transcription(item)):
+                if is_wanted(item) and (transcription := parse_transcription(item)):
                     yield transcription
 
     async def get_transcription(self, name: str) -> Transcription:
         """The transcription as it is now; MissingError when it is gone."""
-        return Transcription.parse(await self._call("GET", f"{self._transcriptions}/{name}"))
+        return Transcription.parse(await self._server.call("GET", f"{self._transcriptions}/{name}"))
 
     async def patch_status(self, transcription: Transcription, patch: Mapping[str, Any]) -> Transcription:
         """Merge into status; StaleError when the resource has changed since it was read."""
         body = {"metadata": {"resourceVersion": transcription.resource_version}, "status": patch}
-        path = f"{self._transcriptions}/{transcription.name}/status"
-        return Transcription.parse(await self._call("PATCH", path, body))
+        return await self._patch(f"{transcription.name}/status", body)
 
     async def settle(self, transcription: Transcription) -> Transcription:
         """Put the settled label on; StaleError when the resource has changed since it was read."""
-        return await self._label(transcription, "true")
+        return await self._patch_meta(transcription, {"labels": {SETTLED_LABEL: "true"}})
 
     async def unsettle(self, transcription: Transcription) -> Transcription:
         """Take the settled label off; StaleError when the resource has changed since it was read."""
-        return await self._label(transcription, None)
+        return await self._patch_meta(transcription, {"labels": {SETTLED_LABEL: None}})
 
-    async def _label(self, transcription: Transcription, value: str | None) -> Transcription:
-        labels = {SETTLED_LABEL: value}
-        body = {"metadata": {"resourceVersion": transcription.resource_version, "labels": labels}}
-        path = f"{self._transcriptions}/{transcription.name}"
-        return Transcription.parse(await self._call("PATCH", path, body))
+    async def hold_outputs(self, transcription: Transcription) -> Transcription:
+        """Put our finalizer on; StaleError when the resource has changed since it was read."""
+        finalizers = [*transcription.finalizers, OUTPUTS_FINALIZER]
+        return await self._patch_meta(transcription, {"finalizers": finalizers})
+
+    async def release_outputs(self, transcription: Transcription) -> Transcription:
+        """Take our finalizer off, and nobody else's; StaleError when the resource has changed since it was read."""
+        index = transcription.finalizers.index(OUTPUTS_FINALIZER)
+        version = {"op": "test", "path": "/metadata/resourceVersion", "value": transcription.resource_version}
+        body = [version, {"op": "remove", "path": f"/metadata/finalizers/{index}"}]
+        return await self._patch(transcription.name, body)
+
+    async def delete_transcription(self, transcription: Transcription) -> None:
+        """Delete it as it was read; StaleError when it has changed since. Nothing happens when it is gone."""
+        wanted = {"uid": transcription.uid, "resourceVersion": transcription.resource_version}
+        body = {"propagationPolicy": "Background", "preconditions": wanted}
+        try:
+            await self._server.write("DELETE", f"{self._transcriptions}/{transcription.name}", body)
+        except MissingError:
+            return
+
+    async def _patch_meta(self, transcription: Transcription, changes: Mapping[str, Any]) -> Transcription:
+        body = {"metadata": {"resourceVersion": transcription.resource_version, **changes}}
+        return await self._patch(transcription.name, body)
+
+    async def _patch(self, path: str, body: Body) -> Transcription:
+        return Transcription.parse(await self._server.write("PATCH", f"{self._transcriptions}/{path}", body))
+
+    async def list_jobs(self) -> AsyncIterator[JobView]:
+        """Every Job of ours that is not done with."""
+        async for page in self._server.pages(self._jobs, {"labelSelector": JOBS_SELECTOR}):
+            for item in page:
+                if job := parse_job(item):
+                    yield job
 
     async def get_job(self, name: str) -> JobView:
         """The Job as it is now; MissingError when it is gone."""
-        return JobView.parse(await self._call("GET", f"{self._jobs}/{name}"))
+        return JobView.parse(await self._server.call("GET", f"{self._jobs}/{name}"))
 
     async def create_job(self, manifest: Mapping[str, Any]) -> JobView:
         """Create it once: one of that name with the same owner is ours already; NameTakenError for another's."""
         owner = manifest["metadata"]["ownerReferences"][0]
         try:
-            return JobView.parse(await self._call("POST", self._jobs, manifest))
+            return JobView.parse(await self._server.write("POST", self._jobs, manifest))
         except StaleError:
             there = await self._get_taken(manifest["metadata"]["name"])
         if there.owner_uid == owner["uid"]:
@@ -135,7 +150,7 @@ class Cluster:
         """Delete this very Job; its pods get SIGTERM at once. Nothing happens when it is gone."""
         body = {"propagationPolicy": "Background", "preconditions": {"uid": job.uid}}
         try:
-            await self._call("DELETE", f"{self._jobs}/{job.name}", body)
+            await self._server.write("DELETE", f"{self._jobs}/{job.name}", body)
         except (MissingError, StaleError):
             return
 
@@ -146,69 +161,36 @@ class Cluster:
             "spec": {"ttlSecondsAfterFinished": JOB_TTL_SECONDS},
         }
         try:
-            return JobView.parse(await self._call("PATCH", f"{self._jobs}/{job.name}", body))
+            return JobView.parse(await self._server.write("PATCH", f"{self._jobs}/{job.name}", body))
         except (MissingError, StaleError):
             return None
 
     async def list_pods(self, job: JobView) -> tuple[PodView, ...]:
         """The pods of a Job."""
-        query = {"labelSelector": f"{JOB_UID_LABEL}={job.uid}"}
-        return tuple([PodView.parse(item) async for page in self._pages(self._pods, query) for item in page])
+        return await self._list_pods(f"{JOB_UID_LABEL}={job.uid}")
 
-    async def _pages(self, path: str, query: Mapping[str, str]) -> AsyncIterator[list[dict[str, Any]]]:
-        more = ""
-        while True:
-            asked = {**query, "limit": str(PAGE_SIZE)} | ({"continue": more} if more else {})
-            page = await self._call("GET", f"{path}?{urlencode(asked)}")
-            yield page["items"]
-            more = page["metadata"].get("continue") or ""
-            if not more:
-                return
+    async def list_all_pods(self, transcription: Transcription) -> tuple[PodView, ...]:
+        """The pods of all its Jobs, deleted ones' too."""
+        return await self._list_pods(f"{UID_LABEL}={transcription.uid}")
 
-    async def _call(self, verb: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        if verb in {"POST", "PATCH"}:
-            path = f"{path}?fieldManager={FIELD_MANAGER}"
-        headers = {"Accept": "application/json"}
-        if body is not None:
-            headers["Content-Type"] = MERGE_PATCH if verb == "PATCH" else "application/json"
+    async def _list_pods(self, selector: str) -> tuple[PodView, ...]:
+        pages = self._server.pages(self._pods, {"labelSelector": selector})
+        return tuple([PodView.parse(item) async for page in pages for item in page])
+
+    async def find_refusal(self, job: JobView) -> str | None:
+        """What the cluster said last when it refused to make a pod of the Job; None when it did not."""
+        query = {"fieldSelector": f"involvedObject.uid={job.uid},reason=FailedCreate"}
+        pages = self._server.pages(self._old_events, query)
+        events = [event async for page in pages for event in page]
+        last = max(events, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime")), default={})
+        return last.get("message")
+
+    async def create_event(self, manifest: Mapping[str, Any]) -> None:
+        """Post it once: one of that name is there already."""
         try:
-            response = await self._api.call_api(
-                path,
-                verb,
-                header_params=headers,
-                body=body,
-                auth_settings=["BearerToken"],
-                _preload_content=False,
-                _request_timeout=TIMEOUT_SECONDS,
-            )
-            data = await response.read()
-        except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError) as error:
-            self._count_call(verb, _resource(path), 0)
-            raise TransientError(f"{verb} {path}: {type(error).__name__}") from error
-        self._count_call(verb, _resource(path), response.status)
-        if response.status >= 400:
-            _raise_for(verb, path, response.status, data)
-        return dict(json.loads(data))
-
-
-def _raise_for(verb: str, path: str, code: int, data: bytes) -> None:
-    message = f"{verb} {path}: {code} {_parse_message(data)}"
-    if code == 404:
-        raise MissingError(message)
-    if code == CONFLICT:
-        raise StaleError(message)
-    if code == 403 and "exceeded quota" in message:
-        raise QuotaError(message)
-    if code in {401, 408, 429} or code >= 500 or (code == 403 and "cannot " in message):
-        raise TransientError(message)
-    raise RefusedError(message)
-
-
-def _parse_message(data: bytes) -> str:
-    try:
-        return str(json.loads(data).get("message", ""))[:500]
-    except (ValueError, AttributeError):
-        return ""
+            await self._server.write("POST", self._events, manifest)
+        except StaleError:
+            return
 
 
 def parse_transcription(manifest: Mapping[str, Any]) -> Transcription | None:
@@ -222,12 +204,12 @@ def parse_transcription(manifest: Mapping[str, Any]) -> Transcription | None:
         return None
 
 
-def _is_behind(manifest: Mapping[str, Any]) -> bool:
-    status = manifest.get("status") or {}
-    return int(status.get("observedGeneration") or 0) < int(manifest["metadata"].get("generation") or 1)
-
-
-def _resource(path: str) -> str:
-    """transcriptionjobs, transcriptionjobs/status, jobs or pods."""
-    kind, _, rest = path.partition("?")[0].rpartition("/namespaces/")[2].partition("/")[2].partition("/")
-    return f"{kind}/status" if rest.endswith("/status") else kind
+def parse_job(manifest: Mapping[str, Any]) -> JobView | None:
+    """A Job as the API server sends it; None, and a line in the log, when it makes no sense."""
+    try:
+        return JobView.parse(manifest)
+    except (ValueError, KeyError, TypeError) as error:
+        meta = manifest["metadata"]
+        fields = {"job": meta.get("name"), "namespace": meta.get("namespace"), "error": str(error)}
+        logger.error("unreadable job", extra=fields)  # noqa: TRY400
+        return None

@@ -17,6 +17,14 @@ TABLE: dict[State, dict[ConditionType, tuple[Truth, str]]] = {
         ConditionType.RECONCILING: ("True", "CreatingJob"),
         ConditionType.STALLED: ("False", "Progressing"),
     },
+    State.SUSPENDED: {
+        ConditionType.RUNNING: ("False", "Suspended"),
+        ConditionType.SUSPENDED: ("True", "Suspended"),
+        ConditionType.SUCCEEDED: ("Unknown", "NotFinished"),
+        ConditionType.FINISHED: ("False", "NotFinished"),
+        ConditionType.RECONCILING: ("False", "Suspended"),
+        ConditionType.STALLED: ("False", "Suspended"),
+    },
     State.QUEUED: {
         ConditionType.RUNNING: ("False", OWN_REASON),
         ConditionType.SUCCEEDED: ("Unknown", "NotFinished"),
@@ -68,6 +76,12 @@ def final_state(status: Status) -> State | None:
     return State(finished.reason) if finished and finished.status == "True" else None
 
 
+def is_suspended(status: Status) -> bool:
+    """Whether it rests on request."""
+    suspended = status.condition(ConditionType.SUSPENDED)
+    return suspended is not None and suspended.status == "True"
+
+
 def is_running(status: Status) -> bool:
     """Whether a pod of this attempt was seen running."""
     running = status.condition(ConditionType.RUNNING)
@@ -79,6 +93,8 @@ def enter(transcription: Transcription, state: State, message: str, reason: str,
     wanted: dict[ConditionType, tuple[Truth, str]] = {ConditionType.ACCEPTED: ("True", "Accepted")}
     wanted |= {type_: (truth, own or reason) for type_, (truth, own) in TABLE[state].items()}
     status = transcription.status
+    if is_suspended(status):
+        wanted.setdefault(ConditionType.SUSPENDED, ("False", "Resumed"))
     new = [
         Condition(
             type=type_,

@@ -1,10 +1,12 @@
-"""Until when a transcription may wait, and until when it may run. Pure; called by reconcile."""
+"""Until when a transcription may wait, run, be silent and take in all. Pure; called by reconcile."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from controller.conditions import is_running
+from controller.decision import Policy, Seen
 from crds.reasons import Reason
-from crds.transcriptionjob import ConditionType, Status, Transcription
+from crds.transcriptionjob import ConditionType, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,22 +15,48 @@ class Deadline:
     reason: Reason
 
 
-def find_deadline(transcription: Transcription, status: Status, is_ready: bool) -> Deadline | None:
-    """The one that comes first; None when it has just become ready, and no start is on record yet."""
-    limits, since = transcription.spec.limits, None if is_ready else _waiting_since(transcription, status)
-    deadlines = []
+def find_deadline(seen: Seen, status: Status, policy: Policy) -> Deadline | None:
+    """The one that comes first; None when there is none, as while it is suspended."""
+    if seen.transcription.spec.suspend and not status.has_attempt:
+        return None
+    found = [*_find_limits(seen, status), *_find_silence(seen, status, policy)]
+    return min(found, key=lambda deadline: deadline.time, default=None)
+
+
+def _find_limits(seen: Seen, status: Status) -> list[Deadline]:
+    limits, deadlines = seen.transcription.spec.limits, []
     if status.start_time is not None:
         end = status.start_time + timedelta(seconds=limits.run_seconds)
         deadlines.append(Deadline(end, Reason.RUN_DEADLINE_EXCEEDED))
+    since = _waiting_since(seen, status)
     if since is not None:
         deadlines.append(Deadline(since + timedelta(seconds=limits.queue_seconds), Reason.QUEUE_DEADLINE_EXCEEDED))
-    return min(deadlines, key=lambda deadline: deadline.time, default=None)
+    asked = _latest_false(status, ConditionType.FINISHED, ConditionType.SUSPENDED) or seen.transcription.created
+    deadlines.append(Deadline(asked + timedelta(seconds=limits.total_seconds), Reason.TOTAL_DEADLINE_EXCEEDED))
+    return deadlines
 
 
-def _waiting_since(transcription: Transcription, status: Status) -> datetime | None:
-    """Since when no pod is ready: the request or its retry, or the loss of the pod that ran."""
-    has_run = status.start_time is not None
-    condition = status.condition(ConditionType.RUNNING if has_run else ConditionType.FINISHED)
-    if condition is not None and condition.status == "False":
-        return condition.last_transition_time
-    return None if has_run else transcription.created
+def _waiting_since(seen: Seen, status: Status) -> datetime | None:
+    """Since when no pod is ready: the request, its retry, the end of a suspension, or the loss of the pod that ran."""
+    if seen.job is not None and seen.job.ready > 0:
+        return None
+    if is_running(status):
+        return None
+    types = (ConditionType.FINISHED, ConditionType.RUNNING, ConditionType.SUSPENDED)
+    return _latest_false(status, *types) or seen.transcription.created
+
+
+def _find_silence(seen: Seen, status: Status, policy: Policy) -> list[Deadline]:
+    """A worker at work reports at least that it lives; one on a lost node is still called running by its pod."""
+    running = status.condition(ConditionType.RUNNING)
+    at_work = any(pod.phase == "Running" and not pod.is_over for pod in seen.pods)
+    if seen.heard is None or running is None or running.status != "True" or not at_work:
+        return []
+    heard = max(seen.heard, running.last_transition_time)
+    return [Deadline(heard + policy.heartbeat, Reason.STALE_HEARTBEAT)]
+
+
+def _latest_false(status: Status, *types: ConditionType) -> datetime | None:
+    """When the last of these conditions became false; None when none is."""
+    found = [status.condition(type_) for type_ in types]
+    return max((c.last_transition_time for c in found if c is not None and c.status == "False"), default=None)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from controller.delivery import Report
 from controller.views import JobView, PodView
@@ -16,6 +16,10 @@ class Policy:
     callback_url: str | None
     retry_schedule: Sequence[float]
     default_model: str
+    heartbeat: timedelta
+    """How long a worker may be silent before it is replaced."""
+    ttl: timedelta | None = None
+    """How long finished transcriptions stay that do not say so themselves; None keeps them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +28,16 @@ class Seen:
 
     transcription: Transcription
     job: JobView | None = None
+    """Of the present attempt."""
+    others: tuple[JobView, ...] = ()
+    """Jobs of attempts before it."""
     pods: tuple[PodView, ...] = ()
     report: Report | None = None
     has_place: bool = True
+    heard: datetime | None = None
+    """When this process last heard of the worker."""
+    refusal: str | None = None
+    """What the cluster said when it refused to make a pod."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +70,38 @@ class Unsettle:
     """Take the label off again: there is work."""
 
 
-Step = PatchStatus | CreateJob | DeleteJob | ExpireJob | Settle | Unsettle
+@dataclass(frozen=True, slots=True)
+class HoldOutputs:
+    """Put the finalizer on that keeps the resource until its files are gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseOutputs:
+    """Take the finalizer off."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteOutputs:
+    """Delete the files of all attempts."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteTranscription:
+    """Its time is over: delete the resource, and with it what it owns."""
+
+
+Step = (
+    PatchStatus
+    | CreateJob
+    | DeleteJob
+    | ExpireJob
+    | Settle
+    | Unsettle
+    | HoldOutputs
+    | ReleaseOutputs
+    | DeleteOutputs
+    | DeleteTranscription
+)
 
 
 @dataclass(frozen=True, slots=True)

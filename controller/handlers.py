@@ -5,18 +5,17 @@ Nothing of Kopf writes: no finalizers, no annotations, no events.
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 import kopf
 
-from controller.cluster import LIVE_SELECTOR, Cluster, parse_transcription
+from controller.cluster import JOBS_SELECTOR, LIVE_SELECTOR, Cluster, parse_job, parse_transcription
 from controller.errors import MissingError, TransientError
 from controller.loop import Loop
 from controller.metrics import Metrics
-from controller.views import JobView, parse_transcription_name
-from crds.transcriptionjob import GROUP, MANAGED_BY, MANAGED_BY_LABEL, PLURAL, VERSION
+from controller.views import parse_transcription_name
+from crds.transcriptionjob import GROUP, PLURAL, VERSION
 
 STUCK_AFTER = timedelta(minutes=2)
 DELETED = "DELETED"
@@ -78,8 +77,8 @@ def take_transcription(loop: Loop, event: kopf.RawEvent) -> None:
     if transcription is None:
         return
     if event["type"] == DELETED:
-        loop.cache.drop(transcription.name, transcription.uid)
-        loop.queue.add(transcription.name)
+        if loop.cache.drop(transcription.name, transcription.uid):
+            loop.queue.add(transcription.name)
     elif loop.cache.put(transcription):
         loop.queue.add(transcription.name)
 
@@ -89,26 +88,13 @@ def take_job(loop: Loop, event: kopf.RawEvent) -> None:
     job, name = parse_job(event["object"]), parse_transcription_name(event["object"])
     if job is None:
         return
-    if event["type"] == DELETED:
+    is_gone = event["type"] == DELETED
+    if is_gone:
         loop.cache.drop_job(job.name, job.uid)
     elif not loop.cache.put_job(job):
         return
-    if name is not None:
+    if name is not None and not (is_gone and loop.cache.get(name) is None):
         loop.queue.add(name)
-
-
-def parse_job(manifest: Mapping[str, Any]) -> JobView | None:
-    """A Job as the API server sends it; None, and a line in the log, when it makes no sense."""
-    try:
-        return JobView.parse(manifest)
-    except (ValueError, KeyError, TypeError) as error:
-        meta = manifest["metadata"]
-        fields = {
-            "job": meta.get("name"),
-            "transcription": f"{meta.get('namespace')}/{parse_transcription_name(manifest)}",
-        }
-        logger.error("unreadable job", extra=fields | {"error": str(error)})  # noqa: TRY400
-        return None
 
 
 def check_health(loop: Loop, runners: list[asyncio.Task[None]]) -> dict[str, float]:
@@ -135,7 +121,7 @@ def build_kopf_settings() -> kopf.OperatorSettings:
     settings.watching.inactivity_timeout = 70
     settings.watching.chunk_size = 500
     settings.watching.label_selectors[GROUP, VERSION, PLURAL] = LIVE_SELECTOR
-    settings.watching.label_selectors["batch", "v1", "jobs"] = f"{MANAGED_BY_LABEL}={MANAGED_BY},{LIVE_SELECTOR}"
+    settings.watching.label_selectors["batch", "v1", "jobs"] = JOBS_SELECTOR
     settings.execution.max_workers = 4
     settings.process.ultimate_exiting_timeout = 25
     return settings

@@ -1,10 +1,11 @@
 """The batch Job of one attempt, built from the transcription and the settings. Pure; called by the loop."""
 
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
 from controller.settings import ControllerSettings, WorkerPod
-from crds.reasons import PERMANENT_EXIT_CODES
+from crds.reasons import GPU_EXIT_CODES, PERMANENT_EXIT_CODES
 from crds.transcriptionjob import (
     API_VERSION,
     ATTEMPT_LABEL,
@@ -12,6 +13,7 @@ from crds.transcriptionjob import (
     MANAGED_BY,
     MANAGED_BY_LABEL,
     NAME_LABEL,
+    QUEUE_LABEL,
     TENANT_LABEL,
     UID_LABEL,
     Transcription,
@@ -38,22 +40,31 @@ BACKOFF_LIMIT = 6
 GRACE_SECONDS = 15
 SCRATCH_LIMIT = "20Gi"
 TOKEN_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105  # a folder
+MOST_REPORTS_A_SECOND = 100
 TOKEN_SECONDS = 3607  # the kubelet renews it; an odd value is never taken for the default
 
 
-def build_job(transcription: Transcription, attempt: int, settings: ControllerSettings) -> dict[str, Any]:
-    """The manifest of the attempt's Job."""
+def build_job(
+    transcription: Transcription, attempt: int, settings: ControllerSettings, active: int = 0
+) -> dict[str, Any]:
+    """The manifest of the attempt's Job, made while so many are at work.
+
+    With a queue it is suspended until Kueue admits it. Its own deadline is the outer net, should nobody control it.
+    """
     labels = _build_labels(transcription, attempt)
+    queue = transcription.spec.queue_name
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
             "name": build_job_name(transcription.name, attempt),
             "namespace": transcription.namespace,
-            "labels": labels,
+            "labels": labels | ({QUEUE_LABEL: queue} if queue else {}),
             "ownerReferences": [_build_owner(transcription)],
         },
         "spec": {
+            **({"suspend": True} if queue else {}),
+            "activeDeadlineSeconds": transcription.spec.limits.total_seconds,
             "backoffLimit": BACKOFF_LIMIT,
             "completions": 1,
             "parallelism": 1,
@@ -64,14 +75,14 @@ def build_job(transcription: Transcription, attempt: int, settings: ControllerSe
                     "labels": settings.worker_pod.labels | labels,
                     "annotations": dict(settings.worker_pod.annotations),
                 },
-                "spec": _build_pod(transcription, attempt, settings),
+                "spec": _build_pod(transcription, build_task(transcription, attempt, settings, active), settings),
             },
         },
     }
 
 
-def build_task(transcription: Transcription, attempt: int, settings: ControllerSettings) -> WorkerTask:
-    """What the worker is told."""
+def build_task(transcription: Transcription, attempt: int, settings: ControllerSettings, active: int = 0) -> WorkerTask:
+    """What the worker is told. The more are at work, the more rarely each reports: all together 100 times a second."""
     t, spec = transcription, transcription.spec
     return WorkerTask(
         target=Target(namespace=t.namespace, name=t.name, uid=t.uid, attempt=attempt),
@@ -87,7 +98,7 @@ def build_task(transcription: Transcription, attempt: int, settings: ControllerS
         callback_url=spec.callback.url if spec.callback else settings.callback_url,
         callback_id=build_callback_id(t.uid, attempt),
         metadata=spec.metadata,
-        progress_interval_seconds=settings.progress_interval_seconds,
+        progress_interval_seconds=max(settings.progress_interval_seconds, active / MOST_REPORTS_A_SECOND),
     )
 
 
@@ -115,17 +126,20 @@ def _build_owner(transcription: Transcription) -> dict[str, Any]:
 
 
 def _build_failure_policy() -> dict[str, Any]:
+    """The first rule that fits counts. A GPU fault ends the Job, because the next attempt goes to another node."""
     permanent = {"containerName": CONTAINER_NAME, "operator": "In", "values": list(PERMANENT_EXIT_CODES)}
+    gpu = permanent | {"values": list(GPU_EXIT_CODES)}
     disrupted = [{"type": "DisruptionTarget", "status": "True"}]
     return {
         "rules": [
             {"action": "FailJob", "onExitCodes": permanent},
+            {"action": "FailJob", "onExitCodes": gpu},
             {"action": "Ignore", "onPodConditions": disrupted},
         ]
     }
 
 
-def _build_pod(transcription: Transcription, attempt: int, settings: ControllerSettings) -> dict[str, Any]:
+def _build_pod(transcription: Transcription, task: WorkerTask, settings: ControllerSettings) -> dict[str, Any]:
     pod = settings.worker_pod
     spec: dict[str, Any] = {
         "restartPolicy": "Never",
@@ -141,35 +155,46 @@ def _build_pod(transcription: Transcription, attempt: int, settings: ControllerS
             "fsGroup": USER,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_build_container(transcription, attempt, settings)],
+        "containers": [_build_container(transcription, task, settings)],
         "volumes": [
             {"name": "scratch", "emptyDir": {"sizeLimit": SCRATCH_LIMIT}},
             {"name": "token", "projected": {"sources": _build_token_sources()}},
             *deepcopy(pod.volumes),
         ],
     }
-    return spec | _build_placement(pod, transcription.spec.priority)
+    return spec | _build_placement(pod, transcription)
 
 
-def _build_placement(pod: WorkerPod, priority: str | None) -> dict[str, Any]:
+def _build_placement(pod: WorkerPod, transcription: Transcription) -> dict[str, Any]:
     """Where the pod may run; what is empty is left out."""
     placement: dict[str, Any] = {
         "imagePullSecrets": list(deepcopy(pod.image_pull_secrets)),
         "nodeSelector": dict(pod.node_selector),
         "tolerations": list(deepcopy(pod.tolerations)),
-        "affinity": deepcopy(pod.affinity),
+        "affinity": _build_affinity(pod, transcription.status.avoid_nodes),
         "runtimeClassName": pod.runtime_class_name,
-        "priorityClassName": priority or pod.priority_class_name,
+        "priorityClassName": transcription.spec.priority or pod.priority_class_name,
     }
     return {key: value for key, value in placement.items() if value}
 
 
-def _build_container(transcription: Transcription, attempt: int, settings: ControllerSettings) -> dict[str, Any]:
+def _build_affinity(pod: WorkerPod, avoided: Sequence[str]) -> dict[str, Any]:
+    """The installation's own, and a wish for other nodes: no more than that, because there may be no other."""
+    affinity = deepcopy(pod.affinity)
+    if avoided:
+        wish = {"key": "kubernetes.io/hostname", "operator": "NotIn", "values": list(avoided)}
+        term = {"weight": 100, "preference": {"matchExpressions": [wish]}}
+        node = affinity.setdefault("nodeAffinity", {})
+        node.setdefault("preferredDuringSchedulingIgnoredDuringExecution", []).append(term)
+    return affinity
+
+
+def _build_container(transcription: Transcription, task: WorkerTask, settings: ControllerSettings) -> dict[str, Any]:
     container: dict[str, Any] = {
         "name": CONTAINER_NAME,
         "image": settings.worker_image,
         "imagePullPolicy": settings.worker_image_pull_policy,
-        "env": _build_env(build_task(transcription, attempt, settings), settings),
+        "env": _build_env(task, settings),
         "resources": _build_resources(transcription, settings.worker_pod),
         "securityContext": {
             "allowPrivilegeEscalation": False,

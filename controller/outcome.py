@@ -32,6 +32,9 @@ REASON_OF_EXIT_CODE = {
     **dict.fromkeys((c for c in GPU_EXIT_CODES if c != ExitCode.GPU_OUT_OF_MEMORY), Reason.GPU_FAULT),
 }
 
+MOST_REFUSALS = 3
+"""So many pods in a row that nodes refused, and the Job's own pauses between them only cost time."""
+
 REASON_OF_POD = {
     "DeadlineExceeded": Reason.RUN_DEADLINE_EXCEEDED,
     "Evicted": Reason.TOO_MANY_DISRUPTIONS,
@@ -64,7 +67,7 @@ def judge(transcription: Transcription, job: JobView, pods: Sequence[PodView]) -
         return _find_result(transcription, pods) or build_failure(Reason.RESULT_MISSING)
     if job.ended == "Failed":
         return _find_result(transcription, pods) or _classify(job, pods)
-    return _find_overrun(pods)
+    return _find_overrun(pods) or _find_refusals(pods)
 
 
 def build_failure(reason: Reason, message: str | None = None, exit_code: int | None = None) -> Failure:
@@ -74,8 +77,12 @@ def build_failure(reason: Reason, message: str | None = None, exit_code: int | N
     return Failure(reason=reason, message=text, retryable=info.retryable, exit_code=exit_code)
 
 
-def explain_waiting(pods: Sequence[PodView]) -> WaitingReason:
+def explain_waiting(job: JobView, pods: Sequence[PodView], refusal: str | None) -> WaitingReason:
     """Why no pod of a live Job is ready."""
+    if job.is_suspended:
+        return WaitingReason.JOB_SUSPENDED
+    if refusal is not None:
+        return WaitingReason.QUOTA if "exceeded quota" in refusal else WaitingReason.POD_REFUSED
     for pod in sorted(pods, key=lambda p: p.created, reverse=True):
         if pod.is_unschedulable:
             return WaitingReason.UNSCHEDULABLE
@@ -89,6 +96,13 @@ def _find_overrun(pods: Sequence[PodView]) -> Failure | None:
     if any(REASON_OF_POD.get(pod.reason or "") is Reason.RUN_DEADLINE_EXCEEDED for pod in pods):
         return build_failure(Reason.RUN_DEADLINE_EXCEEDED)
     return None
+
+
+def _find_refusals(pods: Sequence[PodView]) -> Failure | None:
+    """A node that refuses pods does so again: Kubernetes would make them for it one after the other."""
+    last = sorted(pods, key=lambda p: p.created)[-MOST_REFUSALS:]
+    refused = [pod for pod in last if pod.phase == "Failed" and _reason_of(pod) is Reason.NODE_REFUSED]
+    return build_failure(Reason.NODE_REFUSED) if len(refused) == MOST_REFUSALS else None
 
 
 def _find_result(transcription: Transcription, pods: Sequence[PodView]) -> Result | None:

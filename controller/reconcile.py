@@ -1,46 +1,25 @@
 """What to do next with a transcription: decide() is a function of what is seen, and does nothing itself.
 
-Called by the loop with the resource, its Job and pods. It decides by conditions and facts, never by `state`, and asks
+Called by the loop with the resource, its Jobs and pods. It decides by conditions and facts, never by `state`, and asks
 for nothing twice: deciding again on its own outcome gives no steps.
 """
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
-from controller import delivery
-from controller.conditions import drop_condition, enter, final_state, is_running, set_condition
+from controller import attempts, ending
+from controller.conditions import enter, final_state, is_running
 from controller.deadlines import find_deadline
-from controller.decision import (
-    CreateJob,
-    Decision,
-    DeleteJob,
-    ExpireJob,
-    PatchStatus,
-    Policy,
-    Seen,
-    Settle,
-    Step,
-    Unsettle,
-)
+from controller.decision import CreateJob, Decision, PatchStatus, Policy, Seen, Step, Unsettle
 from controller.outcome import build_failure, explain_waiting, judge
-from controller.views import JobView
-from crds.reasons import REASONS, WAITING, Reason, WaitingReason
-from crds.transcriptionjob import (
-    SETTLED_LABEL,
-    CallbackState,
-    ConditionType,
-    Failure,
-    JobRef,
-    Result,
-    Spec,
-    State,
-    Status,
-    Transcription,
-)
-from crds.worker import build_callback_id, build_job_name
+from controller.retention import part, tend_finalizer
+from controller.views import JobView, PodView
+from crds.gpus import explain_misfit
+from crds.reasons import WAITING, Reason, WaitingReason
+from crds.transcriptionjob import Failure, Result, State, Status, Transcription
 
 FIRST_LOOK = timedelta(seconds=10)
 LONGEST_LOOK = timedelta(minutes=5)
+MOST_DISRUPTIONS = 20
 TURBO_MODELS = {"turbo", "large-v3-turbo"}
 IMPOSSIBLE = "Turbo models cannot translate: use large-v3, or task transcribe."
 
@@ -56,208 +35,158 @@ def needs_pods(transcription: Transcription, job: JobView | None, now: datetime)
 
 def decide(seen: Seen, policy: Policy, now: datetime) -> Decision:
     """The next steps of one transcription."""
-    transcription, job = seen.transcription, seen.job
-    status = transcription.status
-    if transcription.is_deleting:
+    transcription = seen.transcription
+    if transcription.spec.managed_by is not None:
         return Decision()
-    end = status if final_state(status) is not None else _find_end(seen, policy, now)
-    if end is not None:
-        return _after_the_end(seen, end, policy, now)
-    if status.attempt == 0:
-        return _start_attempt(seen, now) if seen.has_place else wait(seen, WaitingReason.NO_PLACE, now)
-    if job is None:
-        return Decision((CreateJob(status.attempt),), _deadline_time(seen, status))
-    return _follow(seen, job, now)
+    if transcription.is_deleting:
+        return part(seen, now)
+    if final_state(transcription.status) is not None:
+        return _follow_the_end(seen, transcription.status, policy, now)
+    verdict = _find_verdict(seen, policy, now)
+    if isinstance(verdict, Result):
+        return _follow_the_end(seen, ending.succeed(seen, verdict, now), policy, now)
+    if transcription.spec.cancel:
+        return _follow_the_end(seen, ending.cancel(transcription, now), policy, now)
+    if verdict is None:
+        return _go_on(seen, policy, now)
+    if attempts.is_recoverable(transcription, verdict):
+        return _recover(seen, policy, now)
+    return fail(seen, verdict, policy, now)
 
 
 def fail(seen: Seen, failure: Failure, policy: Policy, now: datetime) -> Decision:
     """Latch the failure; also called by the loop when the cluster refuses the Job."""
-    return _after_the_end(seen, _fail(seen.transcription, failure, now), policy, now)
+    return _follow_the_end(seen, ending.fail(seen.transcription, failure, now), policy, now)
 
 
-def wait(seen: Seen, why: WaitingReason, now: datetime) -> Decision:
+def wait(seen: Seen, why: WaitingReason, policy: Policy, now: datetime) -> Decision:
     """Stay in line; also called by the loop when a quota leaves no room."""
     status = enter(seen.transcription, State.QUEUED, WAITING[why], why, now)
-    return _write(seen, status.model_copy(update={"waiting_reason": why}))
+    return _write(seen, status.model_copy(update={"waiting_reason": why}), policy)
 
 
-def _find_end(seen: Seen, policy: Policy, now: datetime) -> Status | None:
-    """The final status, when anything ends it. A stored result counts, whatever that is."""
+def _find_verdict(seen: Seen, policy: Policy, now: datetime) -> Result | Failure | None:
+    """What ends the attempt, when anything does. A stored result counts, whatever that is."""
     transcription, job = seen.transcription, seen.job
-    spec, stored = transcription.spec, transcription.status.result
-    verdict = judge(transcription, job, seen.pods) if job else stored
-    deadline = find_deadline(transcription, transcription.status, job is not None and job.ready > 0)
+    spec, status = transcription.spec, transcription.status
+    verdict = judge(transcription, job, seen.pods) if job else status.result
+    deadline = find_deadline(seen, status, policy)
+    if verdict is None and _is_disrupted_too_often(status, job):
+        verdict = build_failure(Reason.TOO_MANY_DISRUPTIONS)
     if verdict is None and deadline is not None and deadline.time <= now:
         verdict = build_failure(deadline.reason)
-    if stored is not None and (verdict is not None or spec.cancel):
-        verdict = stored
-    if isinstance(verdict, Result):
-        return _succeed(seen, verdict, now)
-    if spec.cancel:
-        return _cancel(transcription, now)
-    if verdict is None and transcription.status.attempt == 0 and _is_impossible(spec, policy):
-        verdict = build_failure(Reason.INVALID_TASK, IMPOSSIBLE)
-    return _fail(transcription, verdict, now) if verdict else None
+    if status.result is not None and (verdict is not None or spec.cancel or spec.suspend):
+        return status.result
+    if verdict is None and not status.has_attempt:
+        return _find_impossible(transcription, policy)
+    return verdict
 
 
-def _is_impossible(spec: Spec, policy: Policy) -> bool:
-    """The schema refuses a turbo model that is named; here it may be the installation's default."""
-    return spec.task == "translate" and (spec.model or policy.default_model) in TURBO_MODELS
+def _is_disrupted_too_often(status: Status, job: JobView | None) -> bool:
+    """Disruptions are not charged; but who is disrupted for ever never ends."""
+    return job is not None and status.replacements - job.failed > MOST_DISRUPTIONS
 
 
-def _deadline_time(seen: Seen, status: Status) -> datetime | None:
-    deadline = find_deadline(seen.transcription, status, seen.job is not None and seen.job.ready > 0)
-    return deadline.time if deadline else None
+def _find_impossible(transcription: Transcription, policy: Policy) -> Failure | None:
+    """The schema refuses what is named wrongly; here it may be the installation's default that does not fit."""
+    spec = transcription.spec
+    model = spec.model or policy.default_model
+    if spec.task == "translate" and model in TURBO_MODELS:
+        return build_failure(Reason.INVALID_TASK, IMPOSSIBLE)
+    misfit = explain_misfit(model, spec.resources.gpu, spec.resources.gpu_resource)
+    return build_failure(Reason.GPU_TOO_SMALL, misfit) if misfit else None
 
 
-def _write(seen: Seen, status: Status, look_at: datetime | None = None) -> Decision:
-    changed = status != seen.transcription.status
-    times = [time for time in (look_at, _deadline_time(seen, status)) if time is not None]
-    return Decision((PatchStatus(status),) if changed else (), min(times, default=None))
+def _go_on(seen: Seen, policy: Policy, now: datetime) -> Decision:
+    """Nothing has ended it: the next attempt, or the present one's next state."""
+    transcription = seen.transcription
+    if transcription.spec.suspend:
+        return _write(seen, attempts.suspend(transcription, now), policy, ending.free_jobs(seen))
+    if not transcription.status.has_attempt:
+        if not seen.has_place:
+            return wait(seen, WaitingReason.NO_PLACE, policy, now)
+        return _start(seen, attempts.start(transcription, now), policy)
+    if seen.job is None:
+        return _write(seen, transcription.status, policy, (CreateJob(transcription.status.attempt),))
+    return _write_followed(seen, seen.job, policy, now)
 
 
-def _start_attempt(seen: Seen, now: datetime) -> Decision:
-    """The attempt is on record before its Job exists, so a Job is never made twice."""
-    transcription, attempt = seen.transcription, seen.transcription.status.attempt + 1
-    status = enter(transcription, State.PENDING, "Accepted: the Job is being created.", "Pending", now)
-    status = drop_condition(status, ConditionType.CALLBACK_DELIVERED).model_copy(
-        update={
-            "attempt": attempt,
-            "retries": transcription.spec.retries,
-            "redeliveries": transcription.spec.redeliveries,
-            "job_ref": JobRef(name=build_job_name(transcription.name, attempt)),
-            **dict.fromkeys(("waiting_reason", "settled", "pod_name", "start_time", "completion_time")),
-            **dict.fromkeys(("failure", "callback")),
-        }
-    )
-    return Decision((PatchStatus(status), CreateJob(attempt)), _deadline_time(Seen(transcription), status))
+def _recover(seen: Seen, policy: Policy, now: datetime) -> Decision:
+    """The next attempt, elsewhere; the raised attempt refuses whatever the old worker may still write."""
+    if seen.transcription.spec.suspend:
+        return _write(seen, attempts.suspend(seen.transcription, now), policy, ending.free_jobs(seen))
+    failed = max(seen.pods, key=lambda pod: pod.age_key, default=None)
+    status = attempts.start_elsewhere(seen.transcription, failed, now)
+    return _start(seen, status, policy)
 
 
-def _follow(seen: Seen, job: JobView, now: datetime) -> Decision:
-    """A live Job: its pod runs, or waits, or is about to."""
-    status = seen.transcription.status
+def _start(seen: Seen, status: Status, policy: Policy, before: tuple[Step, ...] = ()) -> Decision:
+    before += tend_finalizer(seen.transcription)
+    steps = (*before, PatchStatus(status), *ending.free_jobs(seen), CreateJob(status.attempt))
+    deadline = find_deadline(Seen(seen.transcription), status, policy)
+    return Decision(steps, deadline.time if deadline else None)
+
+
+def _write(
+    seen: Seen, status: Status, policy: Policy, steps: tuple[Step, ...] = (), look_at: datetime | None = None
+) -> Decision:
+    """The status when it has changed, and then the steps; look again at the time, or at the first deadline."""
+    before = (*tend_finalizer(seen.transcription), *_patch(seen, status))
+    deadline = find_deadline(seen, status, policy)
+    times = [time for time in (look_at, deadline.time if deadline else None) if time is not None]
+    return Decision(before + steps, min(times, default=None))
+
+
+def _patch(seen: Seen, status: Status) -> tuple[Step, ...]:
+    return (PatchStatus(status),) if status != seen.transcription.status else ()
+
+
+def _write_followed(seen: Seen, job: JobView, policy: Policy, now: datetime) -> Decision:
+    """A live Job: its pod runs, or waits, or is about to. Jobs of attempts before it go."""
+    status, look_at = _follow(seen, job, now)
+    return _write(seen, status, policy, ending.free_jobs(Seen(seen.transcription, others=seen.others)), look_at)
+
+
+def _follow(seen: Seen, job: JobView, now: datetime) -> tuple[Status, datetime | None]:
+    transcription = seen.transcription
+    status = transcription.status
     if job.is_deleting:
-        return _write(seen, status)
-    if job.ready > 0:
-        return _write(seen, _run(seen, job, now))
-    first_look = job.created + FIRST_LOOK
-    if now < first_look:
-        return _write(seen, status, first_look)
-    next_look = now + min(max(FIRST_LOOK, (now - job.created) / 10), LONGEST_LOOK)
+        return status, None
+    if job.ready > 0 and not job.is_suspended:
+        return attempts.run(transcription, job, _find_ready(seen.pods), now), None
+    since = job.started or job.created
+    is_new = now < since + FIRST_LOOK and status.waiting_reason != WaitingReason.JOB_SUSPENDED
+    if is_new and not job.is_suspended:
+        return status, since + FIRST_LOOK
+    next_look = now + min(max(FIRST_LOOK, (now - since) / 10), LONGEST_LOOK)
     is_between_pods = status.result is not None or all(pod.is_over or pod.is_ready for pod in seen.pods)
-    if is_running(status) and is_between_pods:
-        return _write(seen, status, next_look)
-    why = explain_waiting(seen.pods)
-    status = enter(seen.transcription, State.STARTING, WAITING[why], why, now)
-    status = status.model_copy(update={"waiting_reason": why, "job_ref": JobRef(name=job.name, uid=job.uid)})
-    return _write(seen, status, next_look)
+    if is_running(status) and is_between_pods and not job.is_suspended:
+        return status, next_look
+    why = explain_waiting(job, seen.pods, seen.refusal)
+    return attempts.wait_for_pod(transcription, job, why, now), next_look
 
 
-def _run(seen: Seen, job: JobView, now: datetime) -> Status:
-    pod = next((pod.name for pod in seen.pods if pod.is_ready), seen.transcription.status.pod_name)
-    status = enter(seen.transcription, State.RUNNING, "Running: the worker's pod is at work.", "PodReady", now)
-    return status.model_copy(
-        update={
-            "waiting_reason": None,
-            "job_ref": JobRef(name=job.name, uid=job.uid),
-            "pod_name": pod,
-            "start_time": status.start_time or now,
-        }
-    )
+def _find_ready(pods: tuple[PodView, ...]) -> str | None:
+    return next((pod.name for pod in pods if pod.is_ready), None)
 
 
-def _succeed(seen: Seen, result: Result, now: datetime) -> Status:
-    job = seen.job
-    status = enter(seen.transcription, State.SUCCEEDED, "The transcript is stored.", "Succeeded", now)
-    return status.model_copy(
-        update={
-            "result": result,
-            "waiting_reason": None,
-            "start_time": status.start_time or (job.started if job else None),
-            "completion_time": now,
-        }
-    )
+def _follow_the_end(seen: Seen, status: Status, policy: Policy, now: datetime) -> Decision:
+    if _is_retry_due(seen.transcription, status, policy):
+        return _retry(seen, status, policy, now)
+    return ending.follow_the_end(seen, status, policy, now)
 
 
-def _cancel(transcription: Transcription, now: datetime) -> Status:
-    message = REASONS[Reason.CANCELLED].message
-    status = enter(transcription, State.CANCELLED, message, Reason.CANCELLED, now)
-    return status.model_copy(update={"waiting_reason": None, "completion_time": now})
-
-
-def _fail(transcription: Transcription, failure: Failure, now: datetime) -> Status:
-    status = enter(transcription, State.FAILED, failure.message, failure.reason, now)
-    return status.model_copy(update={"failure": failure, "waiting_reason": None, "completion_time": now})
-
-
-def _after_the_end(seen: Seen, status: Status, policy: Policy, now: datetime) -> Decision:
-    """All that is left when the outcome is known: latch it, free the Job, tell the receiver, leave the watch."""
-    if _is_retry_due(seen.transcription.spec, status, policy):
-        return _retry(seen, status, now)
-    status = _tend_callback(seen, status, policy, now)
-    record = status.callback
-    due = record.next_attempt_time if record and record.state is CallbackState.PENDING else None
-    status = status.model_copy(
-        update={
-            "retries": seen.transcription.spec.retries,
-            "observed_generation": seen.transcription.generation,
-            "settled": True if due is None else None,
-        }
-    )
-    is_due = due is not None and due <= now
-    return Decision(_conclude(seen, status), None if is_due else due, deliver=is_due)
-
-
-def _conclude(seen: Seen, status: Status) -> tuple[Step, ...]:
-    """The end is latched before the Job goes, and with it the evidence; the label comes last."""
-    is_labelled = _is_labelled(seen.transcription)
-    steps: list[Step] = [Unsettle()] if is_labelled and not status.settled else []
-    if status != seen.transcription.status:
-        steps.append(PatchStatus(status))
-    steps.extend(_free(seen.job))
-    if status.settled and not is_labelled:
-        steps.append(Settle())
-    return tuple(steps)
-
-
-def _is_labelled(transcription: Transcription) -> bool:
-    return transcription.labels.get(SETTLED_LABEL) == "true"
-
-
-def _free(job: JobView | None) -> tuple[Step, ...]:
-    if job is None or job.is_deleting or (job.ended and job.has_ttl):
-        return ()
-    return (ExpireJob(job),) if job.ended else (DeleteJob(job),)
-
-
-def _is_retry_due(spec: Spec, status: Status, policy: Policy) -> bool:
+def _is_retry_due(transcription: Transcription, status: Status, policy: Policy) -> bool:
+    spec = transcription.spec
     asked = spec.retries > status.retries and not spec.cancel
-    return asked and final_state(status) is State.FAILED and not _is_impossible(spec, policy)
+    return asked and final_state(status) is State.FAILED and _find_impossible(transcription, policy) is None
 
 
-def _retry(seen: Seen, status: Status, now: datetime) -> Decision:
+def _retry(seen: Seen, status: Status, policy: Policy, now: datetime) -> Decision:
     """The next attempt, once the last one is latched and its Job on the way out, and there is a place."""
     if final_state(seen.transcription.status) is None:
-        return Decision(_conclude(seen, status), now)
-    before: tuple[Step, ...] = (Unsettle(),) if _is_labelled(seen.transcription) else ()
-    before += _free(seen.job)
-    if not seen.has_place:
-        return Decision(before)
-    again = _start_attempt(seen, now)
-    return replace(again, steps=before + again.steps)
-
-
-def _tend_callback(seen: Seen, status: Status, policy: Policy, now: datetime) -> Status:
-    transcription, record = seen.transcription, status.callback
-    wanted = transcription.spec.redeliveries
-    if status.settled and wanted <= status.redeliveries:
-        return status
-    if transcription.spec.callback is None and policy.callback_url is None:
-        return status.model_copy(update={"redeliveries": wanted})
-    if record is None or wanted > status.redeliveries:
-        record = delivery.build_record(build_callback_id(transcription.uid, status.attempt), now)
-    elif seen.report and seen.report.callback_id == record.id and record.state is CallbackState.PENDING:
-        record = delivery.advance(record, seen.report, policy.retry_schedule)
-    record = delivery.plan(record, policy.retry_schedule, now)
-    status = status.model_copy(update={"callback": record, "redeliveries": wanted})
-    return set_condition(status, delivery.build_condition(record, transcription.generation, now))
+        return Decision(ending.conclude(seen, status), now)
+    before: tuple[Step, ...] = (Unsettle(),) if ending.has_label(seen.transcription) else ()
+    if not seen.has_place or seen.transcription.spec.suspend:
+        return Decision(before + ending.free_jobs(seen))
+    return _start(seen, attempts.start_afresh(seen.transcription, now), policy, before)

@@ -1,4 +1,4 @@
-"""The only S3 door of the controller, read-only: the stored transcript, for callbacks. Called by the outbox."""
+"""The only S3 door of the controller: transcripts, read for callbacks and deleted with their transcription."""
 
 import asyncio
 import json
@@ -12,7 +12,8 @@ from botocore.exceptions import ConnectionError as NoConnectionError
 
 from controller.errors import ControllerError, DeniedError, MissingError, RefusedError, TransientError
 from controller.settings import ControllerSettings
-from crds.transcriptionjob import Result
+from crds.transcriptionjob import Result, Transcription
+from crds.worker import build_outputs_prefix
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -45,6 +46,23 @@ class Results:
         )
         s3 = boto3.client("s3", region_name=settings.s3_region, endpoint_url=settings.s3_endpoint, config=options)
         return cls(s3, settings.s3_bucket)
+
+    async def delete_outputs(self, transcription: Transcription) -> None:
+        """Delete every file that any attempt has stored; again changes nothing. TransientError, DeniedError."""
+        t = transcription
+        await asyncio.to_thread(self._delete, build_outputs_prefix(t.namespace, t.name, t.uid))
+
+    def _delete(self, prefix: str) -> None:
+        try:
+            for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
+                for item in page.get("Contents", ()):
+                    self._s3.delete_object(Bucket=self._bucket, Key=item["Key"])
+        except ClientError as error:
+            raise _translate(prefix, error) from error
+        except AWAY as error:
+            raise TransientError(f"{prefix}: {error}") from error
+        except BotoCoreError as error:
+            raise DeniedError(f"{prefix}: {error}") from error
 
     async def read(self, result: Result) -> bytes:
         """Whisper's own JSON, as it is stored; MissingError when it is gone or is no JSON object."""

@@ -2,12 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from controller.cache import Cache
+from controller.decision import Policy
 from controller.errors import ControllerError
 from controller.queue import KeyQueue
+from controller.retention import is_expired
 
 if TYPE_CHECKING:
     from controller.cluster import Cluster
@@ -20,11 +23,21 @@ logger = logging.getLogger(__name__)
 class Resync:
     """Lists into the cache and puts every key on the queue."""
 
-    def __init__(self, cluster: "Cluster", cache: Cache, queue: KeyQueue, interval_seconds: float) -> None:
+    def __init__(
+        self,
+        cluster: "Cluster",
+        cache: Cache,
+        queue: KeyQueue,
+        policy: Policy,
+        interval_seconds: float,
+        clock: Callable[[], datetime],
+    ) -> None:
         self._cluster = cluster
         self._cache = cache
         self._queue = queue
+        self._policy = policy
         self._interval_seconds = interval_seconds
+        self._clock = clock
 
     async def take_first_look(self) -> None:
         """Fill the cache with all that is live; come back when that is done."""
@@ -42,9 +55,9 @@ class Resync:
             await self._try(self.find_asked)
 
     async def relist(self) -> None:
-        """Take what is live, forget what is not."""
+        """Take what is live, forget what is not. Jobs first: a transcription without its Job would be looked up."""
+        await self._relist_jobs()
         before = self._cache.known()
-        self._cache.forget_jobs()
         async for transcription in self._cluster.list_live():
             before.discard((transcription.name, transcription.uid))
             self._cache.put(transcription)
@@ -54,11 +67,22 @@ class Resync:
             self._queue.add(name)
         logger.info("resynced", extra={"live": len(self._cache), "gone": len(before)})
 
+    async def _relist_jobs(self) -> None:
+        before = self._cache.known_jobs()
+        async for job in self._cluster.list_jobs():
+            before.discard((job.name, job.uid))
+            if self._cache.put_job(job) and job.owner_name:
+                self._queue.add(job.owner_name)
+        for name, uid in before:
+            self._cache.drop_job(name, uid)
+
     async def find_asked(self) -> None:
-        """Take settled ones that were asked for more, where nobody took the label off."""
-        async for transcription in self._cluster.list_asked():
-            self._cache.put(transcription)
+        """Take settled ones that were asked for more where nobody took the label off, and those whose time is over."""
+        async for transcription in self._cluster.list_settled(self._is_wanted):
             self._queue.add(transcription.name)
+
+    def _is_wanted(self, manifest: Mapping[str, Any]) -> bool:
+        return _is_behind(manifest) or is_expired(manifest, self._policy, self._clock())
 
     async def _try(self, look: Callable[[], Awaitable[None]]) -> bool:
         try:
@@ -67,3 +91,8 @@ class Resync:
             logger.warning("resync failed", extra={"error": str(error)})
             return False
         return True
+
+
+def _is_behind(manifest: Mapping[str, Any]) -> bool:
+    status = manifest.get("status") or {}
+    return int(status.get("observedGeneration") or 0) < int(manifest["metadata"].get("generation") or 1)

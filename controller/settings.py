@@ -1,5 +1,6 @@
 """All settings of the controller: environment variables that start with CONTROLLER_. Built once by __main__."""
 
+import socket
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -67,12 +68,19 @@ class ControllerSettings(BaseSettings):
         10, gt=0, description="Least time between two progress writes of a worker."
     )
     max_active: int = Field(0, ge=0, description="How many transcriptions may have a Job at once; 0 is no limit.")
+    heartbeat_seconds: float = Field(
+        300, gt=0, description="How long a worker may be silent before another attempt takes its place."
+    )
+    ttl_seconds_after_finished: int | None = Field(
+        None, ge=0, description="When finished transcriptions that do not say so are deleted; none keeps them."
+    )
     resync_seconds: float = Field(300, gt=0, description="How often all live transcriptions are looked at again.")
     worker_image: str = Field(description="Image of the worker.")
     worker_image_pull_policy: str = Field("IfNotPresent", description="Pull policy of that image.")
     worker_service_account: str = Field(description="ServiceAccount of the worker pods.")
     worker_s3_secret: str | None = Field(None, description="Secret with the worker's AWS_* variables.")
     worker_pod: WorkerPod = Field(WorkerPod(), description="Additions to every worker pod, as JSON.")
+    instance: str = Field(default_factory=socket.gethostname, description="Who reports Events: the name of the pod.")
     log_level: str = Field("INFO", description="Least level that is logged, here and in workers.")
     health_port: int = Field(8081, description="Port of /healthz.")
     metrics_port: int = Field(9090, description="Port of /metrics.")

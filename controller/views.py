@@ -20,6 +20,7 @@ class JobView:
     owner_uid: str | None
     owner_name: str | None
     is_deleting: bool
+    is_suspended: bool
     has_ttl: bool
     ready: int
     failed: int
@@ -27,6 +28,11 @@ class JobView:
     """Complete or Failed, once every pod of it is gone or done."""
     ended_reason: str | None
     started: datetime | None
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether nothing is left to do about it: it ended and goes by itself, or is on its way out."""
+        return self.is_deleting or (self.ended is not None and self.has_ttl)
 
     @classmethod
     def parse(cls, manifest: Mapping[str, Any]) -> Self:
@@ -42,6 +48,7 @@ class JobView:
             owner_uid=owner.get("uid"),
             owner_name=owner.get("name"),
             is_deleting="deletionTimestamp" in meta,
+            is_suspended=bool(manifest["spec"].get("suspend")),
             has_ttl=manifest["spec"].get("ttlSecondsAfterFinished") is not None,
             ready=status.get("ready") or 0,
             failed=status.get("failed") or 0,
@@ -59,6 +66,7 @@ class PodView:
     phase: str
     created: datetime
     reason: str | None = None
+    node: str | None = None
     is_ready: bool = False
     is_unschedulable: bool = False
     waiting_reason: str | None = None
@@ -79,6 +87,7 @@ class PodView:
             phase=status.get("phase") or "Pending",
             created=datetime.fromisoformat(meta["creationTimestamp"]),
             reason=status.get("reason"),
+            node=manifest["spec"].get("nodeName"),
             is_ready=conditions.get("Ready", {}).get("status") == "True",
             is_unschedulable=conditions.get("PodScheduled", {}).get("reason") == "Unschedulable",
             waiting_reason=(state.get("waiting") or {}).get("reason"),

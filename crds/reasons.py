@@ -56,6 +56,8 @@ class Reason(StrEnum):
     STALE_HEARTBEAT = "StaleHeartbeat"
     QUEUE_DEADLINE_EXCEEDED = "QueueDeadlineExceeded"
     RUN_DEADLINE_EXCEEDED = "RunDeadlineExceeded"
+    TOTAL_DEADLINE_EXCEEDED = "TotalDeadlineExceeded"
+    GPU_TOO_SMALL = "GpuTooSmall"
     JOB_REFUSED = "JobRefused"
     NAME_CONFLICT = "NameConflict"
     CANCELLED = "Cancelled"
@@ -147,6 +149,13 @@ REASONS: dict[Reason, ReasonInfo] = {
     Reason.RUN_DEADLINE_EXCEEDED: ReasonInfo(
         "The run took longer than allowed: raise the run limit or cut the file.", True
     ),
+    Reason.TOTAL_DEADLINE_EXCEEDED: ReasonInfo(
+        "It took longer in all than allowed: see why it waited or was disrupted, raise the total limit, then retry.",
+        True,
+    ),
+    Reason.GPU_TOO_SMALL: ReasonInfo(
+        "The model does not fit into the GPU slice: choose a smaller model or a larger slice.", False
+    ),
     Reason.JOB_REFUSED: ReasonInfo(
         "The cluster refused the Job: see the controller's log and the namespace's quotas, then retry.", True
     ),
@@ -164,6 +173,9 @@ class WaitingReason(StrEnum):
     UNSCHEDULABLE = "Unschedulable"
     IMAGE_PULL = "ImagePull"
     QUOTA = "Quota"
+    POD_REFUSED = "PodRefused"
+    JOB_SUSPENDED = "JobSuspended"
+    SUSPENDED = "Suspended"
     CONTAINER_CONFIG = "ContainerConfig"
     STARTING = "Starting"
 
@@ -173,6 +185,9 @@ WAITING: dict[WaitingReason, str] = {
     WaitingReason.UNSCHEDULABLE: "Waiting: no node has what it asks for, often a free GPU.",
     WaitingReason.IMAGE_PULL: "Waiting: the worker image cannot be pulled; check its name and the pull secret.",
     WaitingReason.QUOTA: "Waiting: the namespace's quota is used up.",
+    WaitingReason.POD_REFUSED: "Waiting: the cluster refuses the worker's pod; see the events of its Job.",
+    WaitingReason.JOB_SUSPENDED: "Waiting: its Job is suspended until its queue, or whoever did it, lets it go on.",
+    WaitingReason.SUSPENDED: "Suspended on request: set spec.suspend to false to go on.",
     WaitingReason.CONTAINER_CONFIG: "Waiting: the worker's container cannot be made; check its secrets and volumes.",
     WaitingReason.STARTING: "Starting: the worker's pod is on its way.",
 }

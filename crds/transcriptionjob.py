@@ -29,6 +29,12 @@ SETTLED_LABEL = f"{GROUP}/settled"
 Whoever raises retries or redeliveries removes it in the same patch, and the resource is seen again at once.
 """
 
+OUTPUTS_FINALIZER = f"{GROUP}/outputs"
+"""Held by resources with deleteOutputs, so that their files go first."""
+
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+"""Kueue takes Jobs with it into its queues: https://kueue.sigs.k8s.io/docs/tasks/run/jobs/"""
+
 REQUEST_ANNOTATION = f"{GROUP}/request"
 """Digest of what was asked over REST: the same id with the same digest is the same transcription."""
 
@@ -75,6 +81,7 @@ class ConditionType(StrEnum):
     ACCEPTED = "Accepted"
     RUNNING = "Running"
     SUCCEEDED = "Succeeded"
+    SUSPENDED = "Suspended"
     FINISHED = "Finished"
     CALLBACK_DELIVERED = "CallbackDelivered"
     RECONCILING = "Reconciling"
@@ -122,6 +129,7 @@ class Limits(Value):
     attempts: int = 3
     queue_seconds: int = 86400
     run_seconds: int = 43200
+    total_seconds: int = 604800
 
 
 class Spec(Value):
@@ -140,6 +148,7 @@ class Spec(Value):
     resources: Resources = Resources()
     tenant: str = "anonymous"
     queue_name: str | None = None
+    managed_by: str | None = None
     priority: str | None = None
     limits: Limits = Limits()
     ttl_seconds_after_finished: int | None = None
@@ -221,6 +230,9 @@ class Status(Observed):
     message: str | None = None
     waiting_reason: str | None = None
     attempt: int = 0
+    tries: int = 0
+    replacements: int = 0
+    avoid_nodes: tuple[str, ...] = ()
     retries: int = 0
     redeliveries: int = 0
     settled: bool | None = None
@@ -233,6 +245,11 @@ class Status(Observed):
     failure: Failure | None = None
     callback: CallbackRecord | None = None
     conditions: tuple[Condition, ...] = ()
+
+    @property
+    def has_attempt(self) -> bool:
+        """Whether an attempt was started that no suspension has ended."""
+        return self.attempt > 0 and self.job_ref is not None
 
     def condition(self, type_: ConditionType) -> Condition | None:
         return next((c for c in self.conditions if c.type == type_), None)
@@ -253,6 +270,7 @@ class Transcription(Observed):
     created: datetime
     is_deleting: bool
     labels: Mapping[str, str]
+    finalizers: tuple[str, ...] = ()
     spec: ObservedSpec
     status: Status
 
@@ -274,6 +292,7 @@ class Transcription(Observed):
             created=datetime.fromisoformat(meta["creationTimestamp"]),
             is_deleting="deletionTimestamp" in meta,
             labels=meta.get("labels") or {},
+            finalizers=tuple(meta.get("finalizers") or ()),
             spec=ObservedSpec.model_validate(manifest["spec"]),
             status=Status.model_validate(manifest.get("status") or {}),
         )

@@ -40,10 +40,35 @@ KUBE_PROXY = {
     "kind": "KubeProxyConfiguration",
     "conntrack": {"maxPerCore": 0},
 }
+AUDIT_FLAGS = {
+    "audit-policy-file": "/etc/kubernetes/audit/policy.yaml",
+    "audit-log-path": "/var/log/kubernetes/audit.log",
+    "audit-log-maxsize": "100",
+    "audit-log-maxbackup": "1",
+}
+AUDIT_VOLUMES = [
+    {
+        "name": "audit-policy",
+        "hostPath": "/etc/kubernetes/audit",
+        "mountPath": "/etc/kubernetes/audit",
+        "readOnly": True,
+    },
+    {"name": "audit-log", "hostPath": "/var/log/kubernetes", "mountPath": "/var/log/kubernetes"},
+]
 CONTAINERD = '[plugins."io.containerd.grpc.v1.cri".registry]\nconfig_path = "/etc/containerd/certs.d"\n'
 
 
-def build_config(s3_folder: Path, own_network: bool) -> dict[str, object]:
+def build_audit() -> list[dict[str, object]]:
+    """The API server writes down who wrote what of ours; kubeadm's two forms, of which the node's own counts."""
+    old = {"extraArgs": AUDIT_FLAGS, "extraVolumes": AUDIT_VOLUMES}
+    new = old | {"extraArgs": [{"name": name, "value": value} for name, value in AUDIT_FLAGS.items()]}
+    return [
+        {"apiVersion": f"kubeadm.k8s.io/{version}", "kind": "ClusterConfiguration", "apiServer": api_server}
+        for version, api_server in (("v1beta3", old), ("v1beta4", new))
+    ]
+
+
+def build_config(s3_folder: Path, audit_policy: Path, own_network: bool) -> dict[str, object]:
     """kind's configuration; `own_network` where the node image was made here and brings no CNI."""
     ports = {versions.API_NODE_PORT: versions.API_PORT, versions.S3_NODE_PORT: versions.S3_PORT}
     node = {
@@ -51,13 +76,16 @@ def build_config(s3_folder: Path, own_network: bool) -> dict[str, object]:
         "extraPortMappings": [
             {"containerPort": inner, "hostPort": outer, "listenAddress": "127.0.0.1"} for inner, outer in ports.items()
         ],
-        "extraMounts": [{"hostPath": str(s3_folder), "containerPath": "/srv/s3"}],
+        "extraMounts": [
+            {"hostPath": str(s3_folder), "containerPath": "/srv/s3"},
+            {"hostPath": str(audit_policy), "containerPath": AUDIT_FLAGS["audit-policy-file"], "readOnly": True},
+        ],
     }
     return {
         "kind": "Cluster",
         "apiVersion": "kind.x-k8s.io/v1alpha4",
         "networking": {"disableDefaultCNI": own_network},
-        "kubeadmConfigPatches": [json.dumps(KUBELET), json.dumps(KUBE_PROXY)],
+        "kubeadmConfigPatches": [json.dumps(patch) for patch in (KUBELET, KUBE_PROXY, *build_audit())],
         "containerdConfigPatches": [CONTAINERD],
         "nodes": [node],
     }
@@ -70,7 +98,7 @@ def made_from() -> Path:
 
 def render_config(node_image: str | None) -> str:
     """The configuration that the cluster should have."""
-    return json.dumps(build_config(s3_folder(), own_network=node_image is not None), indent=1)
+    return json.dumps(build_config(s3_folder(), audit_policy(), own_network=node_image is not None), indent=1)
 
 
 def ensure(docker: Docker, node_image: str | None) -> None:
@@ -198,6 +226,14 @@ def advertise_gpus() -> None:
     """Make the scheduler count GPUs on a node that has none; the kubelet forgets them whenever it starts."""
     capacity = json.dumps({"status": {"capacity": {"nvidia.com/gpu": str(versions.GPUS)}}})
     kubectl.output("patch", "node", versions.NODE, "--subresource=status", "--type=merge", "-p", capacity)
+
+
+def audit_policy() -> Path:
+    """This machine's copy of the policy, under a name that changes with it: another one makes another cluster."""
+    source = state.checkout() / "dev/node/audit-policy.yaml"
+    copy = state.directory("audit") / f"{state.digest([source])}.yaml"
+    shutil.copyfile(source, copy)
+    return copy
 
 
 def s3_folder() -> Path:

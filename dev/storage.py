@@ -89,7 +89,8 @@ def build_policy(keys: Keys) -> dict[str, object]:
         (worker, ["s3:ListBucket"], bucket),
         (worker, [read], f"{bucket}/videos/*"),
         (worker, [read, write], f"{bucket}/transcripts/*"),
-        (controller, [read], f"{bucket}/transcripts/*"),
+        (controller, ["s3:ListBucket"], bucket),
+        (controller, [read, delete], f"{bucket}/transcripts/*"),
     ]
     statements = [
         {"Effect": "Allow", "Principal": {"AWS": [who]}, "Action": actions, "Resource": where}

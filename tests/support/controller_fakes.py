@@ -5,18 +5,19 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from controller.conditions import enter
+from controller.conditions import enter, is_suspended
 from controller.decision import Decision, PatchStatus, Policy, Seen, Settle, Step, Unsettle
 from controller.settings import ControllerSettings
 from controller.views import JobView, PodView
-from crds.transcriptionjob import SETTLED_LABEL, Condition, Result, State, Status, Transcription
-from crds.worker import Fault, Outcome
+from crds.transcriptionjob import SETTLED_LABEL, Condition, JobRef, Result, State, Status, Transcription
+from crds.worker import Fault, Outcome, build_job_name
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 UID = "11111111-2222-3333-4444-555555555555"
 SECRET = "whsec_" + "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"
-POLICY = Policy("http://api/result", (5, 60), "demo")
-SILENT = Policy(None, (), "demo")
+HEARTBEAT = timedelta(minutes=5)
+POLICY = Policy("http://api/result", (5, 60), "demo", HEARTBEAT)
+SILENT = Policy(None, (), "demo", HEARTBEAT)
 RESULT = Result(key=f"transcripts/ns/clip/{UID}/1/transcript.json", sha256="0" * 64, bytes=10, formats=("json",))
 
 
@@ -39,7 +40,14 @@ def a_transcription(
     status: Status | None = None, *, labels: Mapping[str, str] | None = None, name: str = "clip", **spec: Any
 ) -> Transcription:
     parsed = Transcription.parse(a_manifest(name, spec))
-    return parsed.model_copy(update={"status": status or Status(), "labels": labels or {}})
+    return parsed.model_copy(update={"status": _with_job(name, status or Status()), "labels": labels or {}})
+
+
+def _with_job(name: str, status: Status) -> Status:
+    """Every attempt has its Job on record, unless it was suspended."""
+    if status.attempt == 0 or status.job_ref is not None or is_suspended(status):
+        return status
+    return status.model_copy(update={"job_ref": JobRef(name=build_job_name(name, status.attempt))})
 
 
 def a_job(**changes: Any) -> JobView:
@@ -51,6 +59,7 @@ def a_job(**changes: Any) -> JobView:
         owner_uid=UID,
         owner_name="clip",
         is_deleting=False,
+        is_suspended=False,
         has_ttl=False,
         ready=0,
         failed=0,

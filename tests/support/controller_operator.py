@@ -1,7 +1,7 @@
 """A fake cluster and receiver, and a controller process in front of them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -13,7 +13,7 @@ from controller.errors import MissingError, StaleError
 from controller.loop import Loop
 from controller.metrics import Metrics
 from controller.views import JobView, PodView
-from crds.transcriptionjob import NAME_LABEL, SETTLED_LABEL, Status, Transcription
+from crds.transcriptionjob import OUTPUTS_FINALIZER, SETTLED_LABEL, Status, Transcription
 from tests.support.controller_fakes import Clock, a_job, some_settings
 
 
@@ -28,6 +28,8 @@ class FakeCluster:
         self.transcriptions = {t.name: t for t in transcriptions}
         self.jobs: dict[str, JobView] = {}
         self.pods: dict[str, tuple[PodView, ...]] = {}
+        self.refusals: dict[str, str] = {}
+        self.events: dict[str, dict[str, Any]] = {}
         self.manifests: list[dict[str, Any]] = []
         self.writes: list[str] = []
         self.reads: list[str] = []
@@ -42,10 +44,15 @@ class FakeCluster:
             if not transcription.labels:
                 yield transcription
 
-    async def list_asked(self) -> AsyncIterator[Transcription]:
+    async def list_settled(self, is_wanted: Callable[[dict[str, Any]], bool]) -> AsyncIterator[Transcription]:
         for transcription in list(self.transcriptions.values()):
-            if transcription.labels and (transcription.status.observed_generation or 0) < transcription.generation:
+            if transcription.labels and is_wanted(to_manifest(transcription)):
                 yield transcription
+
+    async def list_jobs(self) -> AsyncIterator[JobView]:
+        for job in list(self.jobs.values()):
+            if not job.has_ttl:
+                yield job
 
     async def get_transcription(self, name: str) -> Transcription:
         self.reads.append(name)
@@ -65,6 +72,35 @@ class FakeCluster:
     async def unsettle(self, transcription: Transcription) -> Transcription:
         stored = self._check(transcription)
         return self._write("unlabel", lambda: self.store(stored.model_copy(update={"labels": {}})))
+
+    async def hold_outputs(self, transcription: Transcription) -> Transcription:
+        return self._set_finalizers("hold", transcription, (*transcription.finalizers, OUTPUTS_FINALIZER))
+
+    async def release_outputs(self, transcription: Transcription) -> Transcription:
+        left = tuple(f for f in transcription.finalizers if f != OUTPUTS_FINALIZER)
+        released = self._set_finalizers("release", transcription, left)
+        if released.is_deleting:
+            del self.transcriptions[released.name]
+        return released
+
+    def _set_finalizers(self, name: str, transcription: Transcription, finalizers: tuple[str, ...]) -> Transcription:
+        stored = self._check(transcription)
+        changed: Transcription = self._write(
+            name, lambda: self.store(stored.model_copy(update={"finalizers": finalizers}))
+        )
+        return changed
+
+    async def delete_transcription(self, transcription: Transcription) -> None:
+        stored = self._check(transcription)
+        self._write("remove", lambda: self._remove(stored))
+
+    def _remove(self, stored: Transcription) -> None:
+        """With a finalizer it stays and is marked; without, its Jobs go with it."""
+        if stored.finalizers:
+            self.store(stored.model_copy(update={"is_deleting": True}))
+            return
+        del self.transcriptions[stored.name]
+        self.jobs = {name: job for name, job in self.jobs.items() if job.owner_uid != stored.uid}
 
     async def get_job(self, name: str) -> JobView:
         self.reads.append(name)
@@ -93,6 +129,16 @@ class FakeCluster:
 
     async def list_pods(self, job: JobView) -> tuple[PodView, ...]:
         return self.pods.get(job.name, ())
+
+    async def list_all_pods(self, transcription: Transcription) -> tuple[PodView, ...]:
+        names = [f"{transcription.name}-{attempt + 1}" for attempt in range(transcription.status.attempt)]
+        return tuple(pod for name in names for pod in self.pods.get(name, ()))
+
+    async def find_refusal(self, job: JobView) -> str | None:
+        return self.refusals.get(job.name)
+
+    async def create_event(self, manifest: Mapping[str, Any]) -> None:
+        self.events.setdefault(manifest["metadata"]["name"], dict(manifest))
 
     def store(self, transcription: Transcription) -> Transcription:
         self._version += 1
@@ -135,7 +181,16 @@ class FakeCluster:
 
     def _add_job(self, name: str, manifest: dict[str, Any]) -> None:
         self.manifests.append(manifest)
-        self.jobs[name] = a_job(name=name, owner_name=manifest["metadata"]["labels"][NAME_LABEL], created=self.clock())
+        owner = manifest["metadata"]["ownerReferences"][0]
+        now = self.clock()
+        self.jobs[name] = a_job(
+            name=name,
+            owner_name=owner["name"],
+            owner_uid=owner["uid"],
+            created=now,
+            started=now,
+            is_suspended=manifest["spec"].get("suspend", False),
+        )
 
     def _crash(self) -> None:
         self.crash_at, self.has_crashed = None, True
@@ -158,6 +213,16 @@ class FakeOutbox:
         return Report(record.id, self._clock(), code)
 
 
+class FakeResults:
+    """A bucket's memory: keys under each prefix."""
+
+    def __init__(self) -> None:
+        self.deleted: list[str] = []
+
+    async def delete_outputs(self, transcription: Transcription) -> None:
+        self.deleted.append(transcription.name)
+
+
 class Operator:
     """A controller process in front of a fake cluster: show() is the watch, settle_down() works until it is idle."""
 
@@ -166,7 +231,9 @@ class Operator:
         self.outbox = outbox or FakeOutbox(clock)
         door: Any = cluster
         post: Any = self.outbox
-        self.loop = Loop(some_settings(**settings), door, post, Metrics.build(), clock)
+        self.results = FakeResults()
+        files: Any = self.results
+        self.loop = Loop(some_settings(**settings), door, post, files, Metrics.build(), clock)
 
     @property
     def cache(self) -> Cache:
@@ -180,9 +247,9 @@ class Operator:
     def show_transcriptions(self) -> None:
         """The watch: one with the label leaves it."""
         for transcription in self.cluster.transcriptions.values():
-            if transcription.labels:
-                self.cache.drop(transcription.name, transcription.uid)
-            else:
+            if transcription.labels and not self.cache.drop(transcription.name, transcription.uid):
+                continue
+            if not transcription.labels:
                 self.cache.put(transcription)
             self.loop.queue.add(transcription.name)
 
@@ -211,6 +278,15 @@ class Operator:
             if self.cluster.has_crashed:
                 raise Crash
         raise AssertionError("it never comes to rest")
+
+
+def to_manifest(transcription: Transcription) -> dict[str, Any]:
+    """As the API server would send it."""
+    return {
+        "metadata": {"generation": transcription.generation},
+        "spec": transcription.spec.to_manifest(),
+        "status": transcription.status.to_manifest(),
+    }
 
 
 def merge(old: Any, patch: Any) -> Any:

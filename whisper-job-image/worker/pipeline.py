@@ -14,10 +14,13 @@ from typing import Any, Protocol
 from crds.transcriptionjob import FORMATS, CallbackRecord, CallbackState, Progress, Result, Source, Stage, Status
 from crds.worker import WorkerTask
 from worker.errors import WorkerError
+from worker.heartbeat import beating
 from worker.media import BYTES_PER_SECOND, Media
 from worker.progress import ProgressGate
 from worker.render import CONTENT_TYPES, render
 from worker.settings import WorkerSettings
+
+SHORTEST_BEAT_SECONDS = 10
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +37,7 @@ class Reporting(Protocol):
     def open(self, first: Progress) -> Status: ...
     def look(self, progress: Progress) -> Status: ...
     def report(self, progress: Progress) -> Status | None: ...
+    def beat(self, look: Callable[[], Progress]) -> None: ...
     def report_result(self, progress: Progress, result: Result, callback: CallbackRecord | None) -> bool: ...
     def report_callback(self, callback: CallbackRecord) -> bool: ...
 
@@ -73,7 +77,8 @@ class Run:
 
     def run(self) -> Result:
         """The stored result; WorkerError when there is none."""
-        return self._adopt(self._doors.reporter.open(self._gate.look())) or self._make()
+        with beating(self._beat, max(self._task.progress_interval_seconds, SHORTEST_BEAT_SECONDS)):
+            return self._adopt(self._doors.reporter.open(self._gate.look())) or self._make()
 
     def _make(self) -> Result:
         samples = self._read_samples()
@@ -173,6 +178,10 @@ class Run:
         progress = self._gate.advance(processed_seconds)
         if progress is not None:
             self._report(progress)
+
+    def _beat(self) -> None:
+        if self._gate.is_silent():
+            self._doors.reporter.beat(self._gate.look)
 
     def _report(self, progress: Progress) -> None:
         self._learn(self._doors.reporter.report(progress))

@@ -27,6 +27,10 @@ class ProgressGate:
         """A report without a percent, which cannot fall: another pod of this attempt may have come further."""
         return Progress(pod_uid=self._pod_uid, attempt=self._attempt, stage=self._stage)
 
+    def is_silent(self) -> bool:
+        """Whether nothing was reported for an interval."""
+        return self._clock() - self._sent_at >= self._interval_seconds
+
     def adopt(self, stored: Progress) -> None:
         """Never report less than an earlier pod of this attempt has."""
         if stored.attempt == self._attempt:
@@ -47,7 +51,7 @@ class ProgressGate:
     def advance(self, processed_seconds: float) -> Progress | None:
         """So much audio is done; None when the last report is younger than the interval."""
         self._reach(processed_seconds)
-        return self._report() if self._clock() - self._sent_at >= self._interval_seconds else None
+        return self._report() if self.is_silent() else None
 
     def finish(self) -> Progress:
         """The report that goes with the stored result."""

@@ -5,6 +5,7 @@ What is lost here never fails a run: progress is dropped, and the result also go
 
 import logging
 import ssl
+import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -65,6 +66,7 @@ class Reporter:
         self._account = account
         self._pause = pause
         self._is_percent_known = False
+        self._one_at_a_time = threading.Lock()
 
     def open(self, first: Progress) -> Status:
         """Report the start; what an earlier pod of this attempt has left, or nothing when no answer came."""
@@ -86,6 +88,14 @@ class Reporter:
             whole.pop("percent", None)
         return self._send({"progress": whole})
 
+    def beat(self, look: Callable[[], Progress]) -> None:
+        """A sign of life from another thread: the stage as it is when no other report is under way; or nothing."""
+        with self._one_at_a_time:
+            try:
+                self._patch({"progress": _stamp(look().to_manifest())})
+            except (PatchLostError, PatchRefusedError) as error:
+                logger.warning("heartbeat dropped", extra={"error": str(error)})
+
     def report_result(self, progress: Progress, result: Result, callback: CallbackRecord | None) -> bool:
         """The result, its 100 percent and the callback to come, in one patch; False when it was lost or refused."""
         status = {"progress": _whole(progress), "result": result.to_manifest()}
@@ -97,7 +107,8 @@ class Reporter:
 
     def _send(self, status: Mapping[str, Any]) -> Status | None:
         try:
-            return self._patch(status)
+            with self._one_at_a_time:
+                return self._patch(status)
         except (PatchLostError, PatchRefusedError) as error:
             logger.warning("progress dropped", extra={"error": str(error)})
             return None
@@ -105,7 +116,8 @@ class Reporter:
     def _send_surely(self, status: Mapping[str, Any]) -> Status | None:
         for pause_seconds in (*PAUSES_SECONDS, None):
             try:
-                return self._patch(status)
+                with self._one_at_a_time:
+                    return self._patch(status)
             except PatchRefusedError as error:
                 logger.warning("status patch refused", extra={"error": str(error)})
                 return None

@@ -13,11 +13,13 @@ CLUSTER_KINDS = {
 RIGHTS = {
     "scribe-api": {("transcriptionjobs", "create delete get list patch watch")},
     "scribe-controller": {
-        ("transcriptionjobs", "get list patch watch"),
+        ("transcriptionjobs", "delete get list patch watch"),
         ("transcriptionjobs/status", "patch"),
         ("transcriptionjobs/finalizers", "update"),
         ("jobs", "create delete get list patch watch"),
         ("pods", "list"),
+        ("events", "list"),
+        ("events", "create"),
     },
     "scribe-worker": {("transcriptionjobs/status", "patch")},
 }

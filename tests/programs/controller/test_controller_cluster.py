@@ -6,6 +6,7 @@ from urllib.parse import unquote
 import pytest
 from kubernetes.aio import client
 
+from controller.apiserver import ApiServer
 from controller.cluster import Cluster
 from controller.errors import MissingError, NameTakenError, QuotaError, RefusedError, StaleError, TransientError
 from controller.job_builder import build_job
@@ -27,11 +28,11 @@ def call(do: Callable[[Cluster], Awaitable[Any]], *answers: Answer) -> tuple[Any
             counted: list[tuple[str, str, int]] = []
             configuration = client.Configuration()
             configuration.host = server.url
-            cluster = Cluster(client.ApiClient(configuration), "ns", lambda *facts: counted.append(facts))
+            door = ApiServer(client.ApiClient(configuration), lambda *facts: counted.append(facts), lambda: True)
             try:
-                return await do(cluster), server, counted
+                return await do(Cluster(door, "ns")), server, counted
             finally:
-                await cluster.close()
+                await door.close()
 
     return asyncio.run(scene())
 
@@ -131,12 +132,12 @@ def test_one_that_cannot_be_read_is_left_out_of_the_list(caplog: pytest.LogCaptu
     assert [record.__dict__["transcription"] for record in caplog.records] == ["ns/broken"]
 
 
-def test_settled_ones_are_listed_when_their_spec_was_changed_since() -> None:
+def test_settled_ones_are_listed_when_they_are_wanted() -> None:
     async def names(cluster: Cluster) -> list[str]:
-        return [transcription.name async for transcription in cluster.list_asked()]
+        wanted = cluster.list_settled(lambda manifest: manifest["metadata"]["name"] == "asked")
+        return [transcription.name async for transcription in wanted]
 
-    quiet, asked = a_manifest("quiet", observedGeneration=1), a_manifest("asked", observedGeneration=1)
-    asked["metadata"]["generation"] = 2
+    quiet, asked = a_manifest("quiet"), a_manifest("asked")
     pages = [
         Answer.of({"items": [quiet], "metadata": {"continue": "more"}}),
         Answer.of({"items": [asked], "metadata": {}}),
@@ -150,10 +151,12 @@ def test_pods_are_listed_by_the_uid_of_their_job() -> None:
     state = {"terminated": {"exitCode": 65, "reason": "Error", "message": "{}", "finishedAt": "2026-01-02T03:04:09Z"}}
     pod = {
         "metadata": {"name": "clip-1-abcde", "creationTimestamp": "2026-01-02T03:04:05Z"},
+        "spec": {"nodeName": "node-a"},
         "status": {"phase": "Failed", "containerStatuses": [{"name": "worker", "state": state}]},
     }
     pods, server, _ = call(lambda c: c.list_pods(a_job()), Answer.of({"items": [pod], "metadata": {}}))
     assert "labelSelector=batch.kubernetes.io/controller-uid=job-uid" in unquote(server.requests[0].path)
+    assert pods[0].node == "node-a"
     assert (pods[0].phase, pods[0].exit_code, pods[0].termination_message) == ("Failed", 65, "{}")
 
 
@@ -186,12 +189,12 @@ def test_error_is_transient_when_nobody_listens() -> None:
         configuration = client.Configuration()
         configuration.host = "http://127.0.0.1:9"
         counted: list[tuple[str, str, int]] = []
-        cluster = Cluster(client.ApiClient(configuration), "ns", lambda *facts: counted.append(facts))
+        door = ApiServer(client.ApiClient(configuration), lambda *facts: counted.append(facts), lambda: True)
         try:
             with pytest.raises(TransientError):
-                await cluster.get_job("clip-1")
+                await Cluster(door, "ns").get_job("clip-1")
         finally:
-            await cluster.close()
+            await door.close()
         assert counted == [("GET", "jobs", 0)]
 
     asyncio.run(scene())

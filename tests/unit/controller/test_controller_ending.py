@@ -30,7 +30,7 @@ ID = f"msg_{UID}_1"
 STARTED = Status(attempt=1)
 LATER = NOW + timedelta(seconds=60)
 LABELS = {SETTLED_LABEL: "true"}
-TURBO = Policy(None, (), "turbo")
+TURBO = replace(SILENT, default_model="turbo")
 FAILURE = build_failure(Reason.GPU_FAULT)
 COMPLETE = a_job(ended="Complete")
 FAILED = a_job(ended="Failed", ended_reason="BackoffLimitExceeded", failed=1)
@@ -98,7 +98,7 @@ def test_next_attempt_starts_when_retries_rises_on_a_failed_one() -> None:
         State.FAILED, failure=build_failure(Reason.GPU_FAULT), callback=a_record(), settled=True, pod_name="p"
     )
     decision = decide(seen(a_transcription(status, retries=1), job=FAILED), POLICY, NOW)
-    assert names(decision) == ["ExpireJob", "PatchStatus", "CreateJob"]
+    assert names(decision) == ["PatchStatus", "ExpireJob", "CreateJob"]
     assert decision.steps[2] == CreateJob(2)
     new = status_of(decision)
     assert (new.attempt, new.state, new.retries) == (2, State.PENDING, 1)
@@ -134,11 +134,11 @@ def test_failure_is_latched_when_the_cluster_refuses_the_job() -> None:
 
 
 @pytest.mark.parametrize("job", [a_job(), a_job(ready=1)])
-def test_live_job_is_deleted_before_the_next_attempt_when_retried(job: Any) -> None:
+def test_live_job_is_deleted_before_the_next_one_is_made_when_retried(job: Any) -> None:
     transcription = a_transcription(final(State.FAILED, failure=FAILURE), retries=1)
     decision = decide(seen(transcription, job=job), POLICY, NOW)
-    assert names(decision) == ["DeleteJob", "PatchStatus", "CreateJob"]
-    assert decision.steps[0] == DeleteJob(job)
+    assert names(decision) == ["PatchStatus", "DeleteJob", "CreateJob"]
+    assert decision.steps[1] == DeleteJob(job)
 
 
 def test_retry_waits_when_no_place_is_free() -> None:

@@ -29,6 +29,7 @@ from tests.support.controller_fakes import (
 )
 
 STARTED = Status(attempt=1)
+LAST_TRY = Status(attempt=1, tries=3)
 LATER = NOW + timedelta(seconds=60)
 LONG_AGO = NOW - timedelta(hours=12)
 COMPLETE = a_job(ended="Complete")
@@ -213,7 +214,7 @@ def test_failure_has_this_reason_when_a_pod_ends_so(
     exit_code: int | None, facts: dict[str, Any], reason: Reason
 ) -> None:
     pods = (a_failed_pod(exit_code, **facts),)
-    failure = status_of(decide(seen(a_transcription(STARTED), job=FAILED, pods=pods), POLICY, NOW)).failure
+    failure = status_of(decide(seen(a_transcription(LAST_TRY), job=FAILED, pods=pods), POLICY, NOW)).failure
     assert failure is not None
     assert (failure.reason, failure.exit_code) == (reason, exit_code)
 
@@ -221,7 +222,7 @@ def test_failure_has_this_reason_when_a_pod_ends_so(
 def test_every_exit_code_of_the_worker_has_a_reason() -> None:
     for code in set(ExitCode) - {ExitCode.DONE}:
         pods = (a_failed_pod(int(code)),)
-        failure = status_of(decide(seen(a_transcription(STARTED), job=FAILED, pods=pods), POLICY, NOW)).failure
+        failure = status_of(decide(seen(a_transcription(LAST_TRY), job=FAILED, pods=pods), POLICY, NOW)).failure
         assert failure is not None
         assert failure.reason != Reason.WORKER_FAILED
 

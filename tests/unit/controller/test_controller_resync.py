@@ -6,7 +6,7 @@ from controller.outcome import build_failure
 from controller.resync import Resync
 from crds.reasons import Reason
 from crds.transcriptionjob import SETTLED_LABEL, CallbackRecord, CallbackState, State
-from tests.support.controller_fakes import NOW, UID, Clock, a_transcription, final
+from tests.support.controller_fakes import NOW, POLICY, UID, Clock, a_transcription, final
 from tests.support.controller_operator import FakeCluster, Operator
 
 DELIVERED = CallbackRecord(state=CallbackState.DELIVERED, id=f"msg_{UID}_1", attempts=1)
@@ -16,7 +16,7 @@ LABELS = {SETTLED_LABEL: "true"}
 
 def relist(operator: Operator) -> Resync:
     door: Any = operator.cluster
-    return Resync(door, operator.cache, operator.loop.queue, 300)
+    return Resync(door, operator.cache, operator.loop.queue, POLICY, 300, operator.clock)
 
 
 def find_asked(cluster: FakeCluster, **settings: Any) -> Operator:

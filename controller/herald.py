@@ -1,0 +1,63 @@
+"""Posts Events beside the work: they may be late or lost, and hold up nothing. Owned by the loop."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from controller.errors import ControllerError, TransientError
+from controller.events import Notice, build_event
+from crds.transcriptionjob import Transcription
+
+if TYPE_CHECKING:
+    from controller.cluster import Cluster
+
+MOST_WAITING = 10_000
+PAUSES_SECONDS = (1, 5, 15)
+
+logger = logging.getLogger(__name__)
+
+
+class Herald:
+    """Events in the order they came."""
+
+    def __init__(self, cluster: "Cluster", instance: str, clock: Callable[[], datetime]) -> None:
+        self._cluster = cluster
+        self._instance = instance
+        self._clock = clock
+        self._waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue(MOST_WAITING)
+
+    def tell(self, transcription: Transcription, notices: Iterable[Notice]) -> None:
+        """Post them soon."""
+        for notice in notices:
+            try:
+                self._waiting.put_nowait(build_event(transcription, notice, self._instance, self._clock()))
+            except asyncio.QueueFull:
+                logger.warning("event dropped", extra={"transcription": transcription.path, "reason": notice.reason})
+
+    async def run(self) -> None:
+        """Post one after the other, for ever."""
+        while True:
+            await self.post_one()
+
+    async def post_one(self) -> None:
+        """Wait for an Event and post it."""
+        event = await self._waiting.get()
+        for pause_seconds in (*PAUSES_SECONDS, None):
+            try:
+                return await self._cluster.create_event(event)
+            except TransientError as error:
+                if pause_seconds is None:
+                    logger.warning("event not posted", extra={"event": event["metadata"]["name"], "error": str(error)})
+                    return None
+            except ControllerError as error:
+                logger.warning("event refused", extra={"event": event["metadata"]["name"], "error": str(error)})
+                return None
+            await asyncio.sleep(pause_seconds)
+        return None
+
+    async def empty(self) -> None:
+        """Post what waits already, for tests."""
+        while not self._waiting.empty():
+            await self.post_one()
