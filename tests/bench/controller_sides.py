@@ -3,6 +3,7 @@
 Each has an account of its own in the namespace that it serves, as its pod would.
 """
 
+import asyncio
 import base64
 import json
 import os
@@ -11,8 +12,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,7 +25,8 @@ from tests.bench.load import cpu_seconds
 
 ACCOUNT = "operator"
 TOKEN_SECONDS = 4 * 3600
-STOP_SECONDS = 40
+STOP_SECONDS = 8
+CALM_WITHIN_SECONDS, LOOK_SECONDS, IDLE_CPU_SECONDS = 120, 0.5, 0.02
 GROUPS = ("", "apps", "batch", "coordination.k8s.io", "events.k8s.io", "transcription.ecg.dev")
 
 OURS = ("-m", "controller")
@@ -104,6 +106,15 @@ class Operator:
     def last_words(self) -> str:
         return self._log.read_text(errors="replace")[-3_000:]
 
+    async def calm_down(self) -> None:
+        """Come back when it has done nothing for a while; BenchError when it does not rest."""
+        async with asyncio.timeout(CALM_WITHIN_SECONDS):
+            spent = -1.0
+            while self.cpu_seconds - spent > IDLE_CPU_SECONDS:
+                self.check()
+                spent = self.cpu_seconds
+                await asyncio.sleep(LOOK_SECONDS)
+
     def pause(self) -> None:
         self._process.send_signal(signal.SIGSTOP)
 
@@ -150,26 +161,37 @@ async def prepare_site(door: Door, namespace: str, worker_pod: Document | None =
     """The namespace with the account, and a token of it."""
     await door.ensure_namespace(namespace)
     accounts = f"/api/v1/namespaces/{namespace}/serviceaccounts"
-    rights = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
-    meta = {"metadata": {"name": ACCOUNT}}
-    rules = [{"apiGroups": list(GROUPS), "resources": ["*"], "verbs": ["*"]}]
-    subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": namespace}
-    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": ACCOUNT}
-    await door.send("POST", accounts, meta, accepted=(201, 409))
-    await door.send("POST", f"{rights}/roles", meta | {"rules": rules}, accepted=(201, 409))
-    await door.send("POST", f"{rights}/rolebindings", meta | {"subjects": [subject], "roleRef": role}, (201, 409))
+    await door.send("POST", accounts, {"metadata": {"name": ACCOUNT}}, accepted=(201, 409))
+    for path, manifest in _build_rights(namespace):
+        await door.send("POST", f"/apis/rbac.authorization.k8s.io/v1{path}", manifest, accepted=(201, 409))
     asked = {"spec": {"expirationSeconds": TOKEN_SECONDS}}
     _, answer = await door.send("POST", f"{accounts}/{ACCOUNT}/token", asked)
     config = _build_kubeconfig(namespace, answer["status"]["token"])
     return Site(namespace, config, worker_pod or {}, settings)
 
 
-@asynccontextmanager
-async def emptied(door: Door, namespace: str) -> AsyncIterator[None]:
-    """No transcriptions and no Jobs before, and none afterwards; no operator may be running."""
-    await empty(door, namespace)
-    yield
-    await empty(door, namespace)
+async def drop_site(door: Door, namespace: str) -> None:
+    """The namespace begins to go, and the account's rights outside of it are gone."""
+    await door.drop_namespace(namespace)
+    for kind in ("clusterrolebindings", "clusterroles"):
+        await door.send("DELETE", f"/apis/rbac.authorization.k8s.io/v1/{kind}/{namespace}", accepted=(200, 404))
+
+
+def _build_rights(namespace: str) -> Iterator[tuple[str, Document]]:
+    """All in the namespace; outside of it what Kopf looks at by default, though ours does not ask for that."""
+    subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": namespace}
+    inside = [{"apiGroups": list(GROUPS), "resources": ["*"], "verbs": ["*"]}]
+    looked_at = {"": "namespaces", "apiextensions.k8s.io": "customresourcedefinitions"}
+    outside = [
+        {"apiGroups": [group], "resources": [kind], "verbs": ["get", "list", "watch"]} for group, kind in looked_at.items()
+    ]
+    for path, kind, name, rules in (
+        (f"/namespaces/{namespace}/role", "Role", ACCOUNT, inside),
+        ("/clusterrole", "ClusterRole", namespace, outside),
+    ):
+        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name}
+        yield f"{path}s", {"metadata": {"name": name}, "rules": rules}
+        yield f"{path}bindings", {"metadata": {"name": name}, "subjects": [subject], "roleRef": role}
 
 
 async def empty(door: Door, namespace: str) -> None:
