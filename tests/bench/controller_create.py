@@ -120,7 +120,9 @@ async def _create(door: Door, numbers: Iterable[int]) -> None:
     async def make() -> None:
         for number in left:
             manifest = crowd.build_manifest(number, NAMESPACE)
-            await door.send("POST", crowd.path_of(NAMESPACE), manifest | {"spec": manifest["spec"] | {"queueName": QUEUE}})
+            await door.send(
+                "POST", crowd.path_of(NAMESPACE), manifest | {"spec": manifest["spec"] | {"queueName": QUEUE}}
+            )
 
     await asyncio.gather(*(make() for _ in range(8)))
 

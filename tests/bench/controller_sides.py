@@ -183,7 +183,8 @@ def _build_rights(namespace: str) -> Iterator[tuple[str, Document]]:
     inside = [{"apiGroups": list(GROUPS), "resources": ["*"], "verbs": ["*"]}]
     looked_at = {"": "namespaces", "apiextensions.k8s.io": "customresourcedefinitions"}
     outside = [
-        {"apiGroups": [group], "resources": [kind], "verbs": ["get", "list", "watch"]} for group, kind in looked_at.items()
+        {"apiGroups": [group], "resources": [kind], "verbs": ["get", "list", "watch"]}
+        for group, kind in looked_at.items()
     ]
     for path, kind, name, rules in (
         (f"/namespaces/{namespace}/role", "Role", ACCOUNT, inside),

@@ -26,7 +26,9 @@ class Door:
     def __init__(self, client: ApiClient) -> None:
         self._client = client
 
-    async def send(self, method: str, path: str, body: Any = None, accepted: Iterable[int] = OK) -> tuple[int, Document]:
+    async def send(
+        self, method: str, path: str, body: Any = None, accepted: Iterable[int] = OK
+    ) -> tuple[int, Document]:
         async with await self._call(method, path, body) as response:
             text = await response.read()
             if response.status not in accepted:

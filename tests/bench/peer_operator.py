@@ -45,7 +45,9 @@ def follow_job(event: kopf.RawEvent, namespace: str, labels: kopf.Labels, status
     if event["type"] == "DELETED" or not ended & {"Complete", "Failed"}:
         return
     state = "Succeeded" if "Complete" in ended else "Failed"
-    change = {"status": {"state": state, "message": "The Job has ended.", "completionTime": status.get("completionTime")}}
+    change = {
+        "status": {"state": state, "message": "The Job has ended.", "completionTime": status.get("completionTime")}
+    }
     kubernetes.client.CustomObjectsApi().patch_namespaced_custom_object_status(
         GROUP, VERSION, namespace, PLURAL, labels[NAME_LABEL], change
     )

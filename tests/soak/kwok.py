@@ -50,7 +50,11 @@ def build_node(name: str) -> Document:
     return {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": name, "annotations": {MARK: "fake"}, "labels": {MARK: "fake", "kubernetes.io/hostname": name}},
+        "metadata": {
+            "name": name,
+            "annotations": {MARK: "fake"},
+            "labels": {MARK: "fake", "kubernetes.io/hostname": name},
+        },
         "spec": {"taints": [{"key": MARK, "value": "fake", "effect": "NoSchedule"}]},
         "status": {"capacity": room, "allocatable": room, "conditions": [ready]},
     }
