@@ -1,4 +1,4 @@
-"""The benches' door to the API server: raw requests as an administrator, by KUBECONFIG. Used by all that make resources.
+"""The benches' door to the API server: raw requests as an administrator, by KUBECONFIG. Used by what makes things.
 
 It is no part of what is measured: it makes the work and looks on.
 """

@@ -69,9 +69,14 @@ def missed(outcomes: Sequence[Outcome]) -> list[str]:
 
 def put_between_marks(text: str, figures: str) -> str:
     """The document with these figures in place of the former ones."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{figures}\n\n{END}{after}"
+    return put_between(text, BEGIN, END, figures)
+
+
+def put_between(text: str, begin: str, end: str, figures: str) -> str:
+    """The text with this between two lines of it."""
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n\n{figures}\n\n{end}{after}"
 
 
 def raw(outcomes: Sequence[Outcome]) -> Mapping[str, object]:
