@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import kopf
@@ -94,7 +95,7 @@ async def _report_progress(door: Door, operator: Operator) -> float:
 
     async def report() -> None:
         for step, number in enumerate(numbers):
-            progress = _build_live_status(number)["progress"] | {"processedSeconds": stamp + step}
+            progress = {"processedSeconds": stamp + step}
             await door.send("PATCH", f"{PATH}/{crowd.name_of(number)}/status", {"status": {"progress": progress}})
 
     await asyncio.gather(*(report() for _ in range(4)))
@@ -120,24 +121,26 @@ async def _make(door: Door, number: int, defaults: Document) -> None:
     """The status comes last: what has none is made again by the next run."""
     manifest = crowd.build_manifest(number, NAMESPACE)
     manifest["spec"] = defaults | manifest["spec"]
+    if number >= FINISHED:
+        del manifest["spec"]["callback"]
     if number < FINISHED:
         manifest["metadata"]["labels"][SETTLED_LABEL] = "true"
     manifest["metadata"]["annotations"] |= build_kopf_annotation(manifest)
     path = f"{PATH}/{crowd.name_of(number)}"
     code, made = await door.send("POST", PATH, manifest, accepted=(201, 409))
+    status = crowd.build_status(number)
     if number >= FINISHED:
-        await _make_job(door, made if code == 201 else await door.get(path))
-    status = crowd.build_status(number) if number < FINISHED else _build_live_status(number)
+        status = _build_live_status(number, await _make_job(door, made if code == 201 else await door.get(path)))
     await door.send("PATCH", f"{path}/status", {"status": status})
 
 
-async def _make_job(door: Door, transcription: Document) -> None:
+async def _make_job(door: Door, transcription: Document) -> Document:
     """At work as far as anybody can see."""
     job = build_job(Transcription.parse(transcription), 1, ControllerSettings.model_validate(SETTINGS))
     job["spec"]["managedBy"] = "bench.invalid/nobody"
     await door.send("POST", JOBS, job, accepted=(201, 409))
-    status = {"active": 1, "ready": 1, "startTime": crowd.STARTED}
-    await door.send("PATCH", f"{JOBS}/{job['metadata']['name']}/status", {"status": status})
+    status = {"active": 1, "ready": 1, "startTime": _render_now()}
+    return (await door.send("PATCH", f"{JOBS}/{job['metadata']['name']}/status", {"status": status}))[1]
 
 
 def build_kopf_annotation(manifest: Document) -> dict[str, str]:
@@ -147,25 +150,33 @@ def build_kopf_annotation(manifest: Document) -> dict[str, str]:
     return dict(patch.metadata.annotations)
 
 
-def _build_live_status(number: int) -> dict[str, Any]:
+def _build_live_status(number: int, job: Document) -> dict[str, Any]:
     """As controller and worker leave it in the middle of the work."""
     status = crowd.build_status(number)
     for field in ("completionTime", "result", "callback", "settled"):
         del status[field]
-    status["progress"] |= {"percent": 40, "stage": "Transcribing"}
+    now = _render_now()
+    status["progress"] |= {"percent": 40, "stage": "Transcribing", "lastUpdateTime": now}
+    message = "Running: the worker's pod is at work."
     kinds = {
-        "Accepted": ("True", "Accepted"),
-        "Running": ("True", "PodReady"),
-        "Succeeded": ("Unknown", "NotFinished"),
-        "Finished": ("False", "NotFinished"),
-        "Reconciling": ("False", "JobCreated"),
-        "Stalled": ("False", "Progressing"),
+        "Accepted": ("True", "Accepted", "The request is accepted."),
+        "Running": ("True", "PodReady", message),
+        "Succeeded": ("Unknown", "NotFinished", message),
+        "Finished": ("False", "NotFinished", message),
+        "Reconciling": ("False", "JobCreated", message),
+        "Stalled": ("False", "Progressing", message),
     }
+    common = {"observedGeneration": 1, "lastTransitionTime": now}
     status["conditions"] = [
-        {"type": kind, "status": truth, "reason": reason, "observedGeneration": 1, "lastTransitionTime": crowd.STARTED}
-        for kind, (truth, reason) in kinds.items()
+        {"type": kind, "status": truth, "reason": reason, "message": words} | common
+        for kind, (truth, reason, words) in kinds.items()
     ]
-    return status | {"state": "Running", "message": "Running: the worker's pod is at work."}
+    ref = {name: job["metadata"][name] for name in ("name", "uid")}
+    return status | {"state": "Running", "message": message, "jobRef": ref, "startTime": now}
+
+
+def _render_now() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 async def _drop() -> None:
