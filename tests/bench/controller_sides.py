@@ -26,7 +26,7 @@ from tests.bench.load import cpu_seconds
 ACCOUNT = "operator"
 TOKEN_SECONDS = 4 * 3600
 STOP_SECONDS = 8
-CALM_WITHIN_SECONDS, LOOK_SECONDS, IDLE_CPU_SECONDS = 120, 0.5, 0.02
+CALM_WITHIN_SECONDS, LOOK_SECONDS, IDLE_CPU_SECONDS, IDLE_LOOKS = 120, 0.5, 0.02, 3
 GROUPS = ("", "apps", "batch", "coordination.k8s.io", "events.k8s.io", "transcription.ecg.dev")
 
 OURS = ("-m", "controller")
@@ -109,11 +109,12 @@ class Operator:
     async def calm_down(self) -> None:
         """Come back when it has done nothing for a while; BenchError when it does not rest."""
         async with asyncio.timeout(CALM_WITHIN_SECONDS):
-            spent = -1.0
-            while self.cpu_seconds - spent > IDLE_CPU_SECONDS:
+            idle = 0
+            while idle < IDLE_LOOKS:
                 self.check()
-                spent = self.cpu_seconds
+                before = self.cpu_seconds
                 await asyncio.sleep(LOOK_SECONDS)
+                idle = idle + 1 if self.cpu_seconds - before <= IDLE_CPU_SECONDS else 0
 
     def pause(self) -> None:
         self._process.send_signal(signal.SIGSTOP)
