@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Self
 from urllib.parse import urlencode
 
@@ -12,14 +12,13 @@ from kubernetes.aio import client, config
 from controller.errors import MissingError, QuotaError, RefusedError, StaleError, TransientError
 
 JSON = "application/json"
-JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 FIELD_MANAGER = "transcription-controller"
 PAGE_SIZE = 500
 TIMEOUT_SECONDS = 30
 CONNECTIONS = 16
 CONFLICT = 409
-Body = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+Body = Mapping[str, Any]
 CountCall = Callable[[str, str, int], None]
 """Told the verb, the resource and the status code of each answer."""
 
@@ -67,12 +66,12 @@ class ApiServer:
     async def call(
         self, verb: str, path: str, body: Body | None = None, timeout_seconds: float = TIMEOUT_SECONDS
     ) -> dict[str, Any]:
-        """One request: a body for PATCH is a merge patch, or a JSON patch when it is a list. ControllerError."""
+        """One request: a body for PATCH is a merge patch. ControllerError."""
         if verb in {"POST", "PUT", "PATCH"}:
             path = f"{path}?fieldManager={FIELD_MANAGER}"
         headers = {"Accept": JSON}
         if body is not None:
-            headers["Content-Type"] = _find_type(verb, body)
+            headers["Content-Type"] = MERGE_PATCH if verb == "PATCH" else JSON
         try:
             response = await self._api.call_api(
                 path,
@@ -91,12 +90,6 @@ class ApiServer:
         if response.status >= 400:
             _raise_for(verb, path, response.status, data)
         return _parse(verb, path, data)
-
-
-def _find_type(verb: str, body: Body) -> str:
-    if verb != "PATCH":
-        return JSON
-    return MERGE_PATCH if isinstance(body, Mapping) else JSON_PATCH
 
 
 def _parse(verb: str, path: str, data: bytes) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
-from controller.apiserver import ApiServer, Body
+from controller.apiserver import ApiServer
 from controller.errors import MissingError, NameTakenError, StaleError, TransientError
 from controller.views import JobView, PodView
 from crds.transcriptionjob import (
@@ -95,10 +95,8 @@ class Cluster:
 
     async def release_outputs(self, transcription: Transcription) -> Transcription:
         """Take our finalizer off, and nobody else's; StaleError when the resource has changed since it was read."""
-        index = transcription.finalizers.index(OUTPUTS_FINALIZER)
-        version = {"op": "test", "path": "/metadata/resourceVersion", "value": transcription.resource_version}
-        body = [version, {"op": "remove", "path": f"/metadata/finalizers/{index}"}]
-        return await self._patch(transcription.name, body)
+        left = [finalizer for finalizer in transcription.finalizers if finalizer != OUTPUTS_FINALIZER]
+        return await self._patch_meta(transcription, {"finalizers": left})
 
     async def delete_transcription(self, transcription: Transcription) -> None:
         """Delete it as it was read; StaleError when it has changed since. Nothing happens when it is gone."""
@@ -113,7 +111,7 @@ class Cluster:
         body = {"metadata": {"resourceVersion": transcription.resource_version, **changes}}
         return await self._patch(transcription.name, body)
 
-    async def _patch(self, path: str, body: Body) -> Transcription:
+    async def _patch(self, path: str, body: Manifest) -> Transcription:
         return Transcription.parse(await self._server.write("PATCH", f"{self._transcriptions}/{path}", body))
 
     async def list_jobs(self) -> AsyncIterator[JobView]:

@@ -110,7 +110,7 @@ def _tend_callback(seen: Seen, status: Status, policy: Policy, now: datetime) ->
     if status.settled and wanted <= status.redeliveries:
         return status
     if transcription.spec.callback is None and policy.callback_url is None:
-        return status.model_copy(update={"redeliveries": wanted})
+        return _tell_nobody(status.model_copy(update={"redeliveries": wanted}), transcription, now)
     if record is None or wanted > status.redeliveries:
         record = delivery.build_record(build_callback_id(transcription.uid, status.attempt), now)
     elif seen.report and seen.report.callback_id == record.id and record.state is CallbackState.PENDING:
@@ -118,3 +118,12 @@ def _tend_callback(seen: Seen, status: Status, policy: Policy, now: datetime) ->
     record = delivery.plan(record, policy.retry_schedule, now)
     status = status.model_copy(update={"callback": record, "redeliveries": wanted})
     return set_condition(status, delivery.build_condition(record, transcription.generation, now))
+
+
+def _tell_nobody(status: Status, transcription: Transcription, now: datetime) -> Status:
+    """There is no receiver; one that the installation had is gone, and what it was to be told is given up."""
+    if status.callback is None or status.callback.state is not CallbackState.PENDING:
+        return status
+    record = status.callback.model_copy(update={"state": CallbackState.FAILED, "next_attempt_time": None})
+    condition = delivery.build_condition(record, transcription.generation, now)
+    return set_condition(status.model_copy(update={"callback": record}), condition)

@@ -20,6 +20,7 @@ from crds.transcriptionjob import (
 )
 from crds.worker import (
     CALLBACK_ALLOWED_HOSTS_ENV,
+    CALLBACK_PREVIOUS_SECRET_ENV,
     CALLBACK_SECRET_ENV,
     CONTAINER_NAME,
     LOG_LEVEL_ENV,
@@ -182,8 +183,8 @@ def _build_affinity(pod: WorkerPod, avoided: Sequence[str]) -> dict[str, Any]:
     """The installation's own, and a wish for other nodes: no more than that, because there may be no other."""
     affinity = deepcopy(pod.affinity)
     if avoided:
-        wish = {"key": "kubernetes.io/hostname", "operator": "NotIn", "values": list(avoided)}
-        term = {"weight": 100, "preference": {"matchExpressions": [wish]}}
+        others = [{"key": "metadata.name", "operator": "NotIn", "values": [node]} for node in avoided]
+        term = {"weight": 100, "preference": {"matchFields": others}}
         node = affinity.setdefault("nodeAffinity", {})
         node.setdefault("preferredDuringSchedulingIgnoredDuringExecution", []).append(term)
     return affinity
@@ -224,7 +225,9 @@ def _build_env(task: WorkerTask, settings: ControllerSettings) -> list[dict[str,
         env.append({"name": S3_ENDPOINT_ENV, "value": settings.s3_endpoint})
     if settings.callback_secret_name:
         key = {"name": settings.callback_secret_name, "key": "secret"}
+        before = {**key, "key": "previousSecret", "optional": True}
         env.append({"name": CALLBACK_SECRET_ENV, "valueFrom": {"secretKeyRef": key}})
+        env.append({"name": CALLBACK_PREVIOUS_SECRET_ENV, "valueFrom": {"secretKeyRef": before}})
     if hosts := settings.allowed_hosts(task.callback_url):
         env.append({"name": CALLBACK_ALLOWED_HOSTS_ENV, "value": ",".join(hosts)})
     return env + list(deepcopy(settings.worker_pod.env))

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from controller.cache import Cache
-from controller.conditions import final_state
 from controller.decision import (
     CreateJob,
     DeleteJob,
@@ -24,6 +23,7 @@ from controller.errors import ControllerError, NameTakenError, QuotaError, Refus
 from controller.events import Notice, find_notices
 from controller.herald import Herald
 from controller.job_builder import build_job
+from controller.measures import observe_transition
 from controller.merge_patch import build_merge_patch
 from controller.metrics import Metrics
 from controller.results import Results
@@ -128,6 +128,7 @@ class Performer:
         if not patch:
             return transcription
         new = self._keep(await self._cluster.patch_status(transcription, patch))
+        observe_transition(self._metrics, transcription, new, self._clock())
         self._herald.tell(new, find_notices(transcription.status, new.status))
         if new.status.state != transcription.status.state:
             self._tell(new)
@@ -139,5 +140,3 @@ class Performer:
         logger.info(
             "state changed", extra={"transcription": transcription.path, "state": status.state, "reason": reason}
         )
-        if final_state(status):
-            self._metrics.finished.labels(status.state or "", reason or "").inc()

@@ -73,6 +73,7 @@ class PodView:
     exit_code: int | None = None
     exit_reason: str | None = None
     termination_message: str | None = None
+    started: datetime | None = None
     finished: datetime | None = None
 
     @classmethod
@@ -94,6 +95,7 @@ class PodView:
             exit_code=terminated.get("exitCode"),
             exit_reason=terminated.get("reason"),
             termination_message=terminated.get("message"),
+            started=_parse_time((state.get("running") or {}).get("startedAt")),
             finished=_parse_time(terminated.get("finishedAt")),
         )
 
@@ -101,6 +103,11 @@ class PodView:
     def is_over(self) -> bool:
         """Whether its worker has ended; the phase follows a moment later."""
         return self.phase in {"Succeeded", "Failed"} or self.exit_code is not None
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether its worker runs, as far as is known: the pod of a lost node says so too, but it is not ready."""
+        return self.phase == "Running" and not self.is_over
 
     @property
     def age_key(self) -> tuple[datetime, datetime]:

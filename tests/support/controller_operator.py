@@ -205,6 +205,9 @@ class FakeOutbox:
         self._codes = list(codes) or [200]
         self.sent: list[str] = []
 
+    def find_url(self, transcription: Transcription) -> str:
+        return transcription.spec.callback.url if transcription.spec.callback else "http://api/result"
+
     async def send(self, transcription: Transcription) -> Report:
         record = transcription.status.callback
         assert record is not None

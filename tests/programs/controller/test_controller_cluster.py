@@ -8,8 +8,16 @@ from kubernetes.aio import client
 
 from controller.apiserver import ApiServer
 from controller.cluster import Cluster
-from controller.errors import MissingError, NameTakenError, QuotaError, RefusedError, StaleError, TransientError
+from controller.errors import (
+    MissingError,
+    NameTakenError,
+    QuotaError,
+    RefusedError,
+    StaleError,
+    TransientError,
+)
 from controller.job_builder import build_job
+from crds.transcriptionjob import OUTPUTS_FINALIZER
 from tests.support.controller_fakes import RESULT, UID, a_job, a_manifest, a_transcription, some_settings
 from tests.support.loopback import Answer, Loopback
 
@@ -47,6 +55,24 @@ def test_status_is_merged_only_into_the_version_that_was_read() -> None:
     assert request.json == {"metadata": {"resourceVersion": "100"}, "status": patch}
     assert new.status.attempt == 1
     assert counted == [("PATCH", "transcriptionjobs/status", 200)]
+
+
+def test_nothing_is_written_when_another_one_leads() -> None:
+    async def write_all(cluster: Cluster) -> int:
+        cluster._server._may_write = lambda: False
+        job, transcription = a_job(), a_transcription()
+        held = transcription.model_copy(update={"finalizers": (OUTPUTS_FINALIZER,)})
+        writes = [
+            cluster.patch_status(transcription, {}), cluster.settle(transcription), cluster.unsettle(transcription),
+            cluster.hold_outputs(transcription), cluster.release_outputs(held),
+            cluster.delete_transcription(transcription),
+            cluster.create_job(MANIFEST), cluster.delete_job(job), cluster.expire_job(job),
+        ]  # fmt: skip
+        ends = await asyncio.gather(*writes, return_exceptions=True)
+        return sum("another controller leads" in str(end) for end in ends)
+
+    refused, server, _ = call(write_all)
+    assert (refused, server.requests) == (9, [])
 
 
 def test_label_is_put_on_when_it_is_settled() -> None:
@@ -204,3 +230,14 @@ def test_result_of_the_worker_is_read_back() -> None:
     document = a_manifest(attempt=1, result=RESULT.to_manifest())
     transcription, _, _ = call(lambda c: c.get_transcription("clip"), Answer.of(document))
     assert transcription.status.result == RESULT
+
+
+def test_finalizer_is_put_on_and_taken_off_beside_those_of_others() -> None:
+    held = a_transcription().model_copy(update={"finalizers": ("other.io/a", OUTPUTS_FINALIZER, "other.io/b")})
+    bare = a_transcription().model_copy(update={"finalizers": ("other.io/a",)})
+    _, server, _ = call(lambda c: c.release_outputs(held), Answer.of(a_manifest()))
+    request = server.requests[0]
+    assert request.headers["content-type"] == "application/merge-patch+json"
+    assert request.json == {"metadata": {"resourceVersion": "100", "finalizers": ["other.io/a", "other.io/b"]}}
+    _, server, _ = call(lambda c: c.hold_outputs(bare), Answer.of(a_manifest()))
+    assert server.requests[0].json["metadata"]["finalizers"] == ["other.io/a", OUTPUTS_FINALIZER]

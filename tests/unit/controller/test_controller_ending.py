@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from controller.decision import CreateJob, Decision, DeleteJob, ExpireJob, Policy, Unsettle
+from controller.decision import CreateJob, Decision, DeleteJob, ExpireJob, Unsettle
 from controller.delivery import Report, build_record
 from controller.outcome import build_failure
 from controller.reconcile import decide, fail

@@ -8,7 +8,7 @@ from controller.errors import NameTakenError, QuotaError, RefusedError, Transien
 from controller.handlers import take_job, take_transcription
 from controller.outcome import build_failure
 from crds.reasons import Reason, WaitingReason
-from crds.transcriptionjob import SETTLED_LABEL, CallbackRecord, CallbackState, State, Status
+from crds.transcriptionjob import SETTLED_LABEL, CallbackRecord, CallbackState, State, Status, Transcription
 from tests.support.controller_fakes import NOW, RESULT, UID, Clock, a_job, a_transcription, final
 from tests.support.controller_operator import FakeCluster, FakeOutbox, Operator
 
@@ -128,6 +128,27 @@ def test_callback_is_given_up_when_the_receiver_never_takes_it() -> None:
     assert (status.callback.state, status.callback.attempts) == (CallbackState.FAILED, 3)
     assert status.settled
     assert outbox.sent == [f"msg_{UID}_0"] * 3
+
+
+def test_expired_transcription_is_deleted_when_the_watch_says_that_it_left_before_the_answer_does() -> None:
+    cluster = FakeCluster(a_transcription(cancel=True, ttlSecondsAfterFinished=60))
+
+    async def scene() -> None:
+        operator = Operator(cluster, Clock())
+        settle = cluster.settle
+
+        async def settle_and_show(transcription: Transcription) -> Transcription:
+            settled = await settle(transcription)
+            operator.show()
+            return settled
+
+        cluster.settle = settle_and_show  # type: ignore[method-assign]
+        await operator.settle_down()
+        operator.clock.advance(61)
+        await operator.work()
+
+    asyncio.run(scene())
+    assert cluster.writes[-2:] == ["label", "remove"]
 
 
 def test_unreadable_transcription_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:

@@ -99,7 +99,17 @@ ENDINGS: list[tuple[str, Seen, State, str | None]] = [
         "job out of time without pods",
         seen(a_transcription(STARTED), job=replace(FAILED, ended_reason="DeadlineExceeded")),
         State.FAILED,
-        Reason.RUN_DEADLINE_EXCEEDED,
+        Reason.TOTAL_DEADLINE_EXCEEDED,
+    ),
+    (
+        "job out of time with the pod that it ended",
+        seen(
+            a_transcription(STARTED),
+            job=replace(FAILED, ended_reason="DeadlineExceeded"),
+            pods=(a_failed_pod(143),),
+        ),
+        State.FAILED,
+        Reason.TOTAL_DEADLINE_EXCEEDED,
     ),
     (
         "cancel beats failure",
