@@ -37,7 +37,7 @@ def _measure_all(benches: Sequence[Bench]) -> list[Outcome]:
     """Those that need the same resources run one after the other, whatever the order of the page."""
     outcomes: dict[str, Outcome] = {}
     for around in dict.fromkeys(bench.around for bench in benches):
-        _tell(f"making ready: {getattr(around, '__module__', around)}")
+        _tell("making what is needed on the cluster, if anything")
         with around():
             outcomes |= {bench.name: _measure(bench) for bench in benches if bench.around is around}
     return [outcomes[bench.name] for bench in benches]

@@ -5,7 +5,7 @@ from functools import partial
 
 from tests.bench import controller_create, controller_life, controller_restart
 from tests.bench.controller_sides import OURS as CONTROLLER
-from tests.bench.controller_sides import PEER
+from tests.bench.controller_sides import PEER, dropped_afterwards
 from tests.bench.figures import at_least, at_most
 from tests.bench.harness import OURS, Bench
 
@@ -25,6 +25,7 @@ def build_create() -> Bench:
             controller_create.LATENCY: None,
             controller_create.MEDIAN_LATENCY: None,
         },
+        around=partial(dropped_afterwards, controller_create.NAMESPACE),
     )
 
 
@@ -41,6 +42,7 @@ def build_life() -> Bench:
             controller_life.CALLS: None,
             controller_life.CPU: None,
         },
+        around=partial(dropped_afterwards, controller_life.NAMESPACE),
         rounds=3,
     )
 

@@ -8,7 +8,7 @@ import asyncio
 import time
 
 from tests.bench import crowd
-from tests.bench.controller_sides import Operator, drop_site, empty, prepare_site, running
+from tests.bench.controller_sides import Operator, empty, prepare_site, running
 from tests.bench.counting_proxy import CountingProxy, counting
 from tests.bench.door import Document, Door, opened
 from tests.bench.harness import BenchError, Sample
@@ -41,7 +41,7 @@ async def _measure(program: tuple[str, ...]) -> Sample:
                 await _live(door, operator, [0])
                 figures = await _count(door, proxy, operator)
         workers.cancel()
-        await drop_site(door, NAMESPACE)
+        await empty(door, NAMESPACE)
     return Sample(figures, COUNT)
 
 

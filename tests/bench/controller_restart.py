@@ -18,7 +18,7 @@ from controller.settings import ControllerSettings
 from crds.transcriptionjob import SETTLED_LABEL, Transcription
 from tests.bench import crowd
 from tests.bench.controller_create import Jobs
-from tests.bench.controller_sides import Operator, drop_site, prepare_site, running
+from tests.bench.controller_sides import Operator, dropped_afterwards, prepare_site, running
 from tests.bench.door import Document, Door, opened
 from tests.bench.harness import Sample
 
@@ -46,11 +46,9 @@ def measure(program: tuple[str, ...]) -> Sample:
 @contextmanager
 def populated() -> Iterator[None]:
     """They are there; at the end their deletion begins."""
-    asyncio.run(_populate())
-    try:
+    with dropped_afterwards(NAMESPACE):
+        asyncio.run(_populate())
         yield
-    finally:
-        asyncio.run(_drop())
 
 
 async def _measure(program: tuple[str, ...]) -> Sample:
@@ -177,8 +175,3 @@ def _build_live_status(number: int, job: Document) -> dict[str, Any]:
 
 def _render_now() -> str:
     return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-async def _drop() -> None:
-    async with opened() as door:
-        await drop_site(door, NAMESPACE)

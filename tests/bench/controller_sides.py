@@ -19,7 +19,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.bench.door import Document, Door
+from tests.bench.door import Document, Door, opened
 from tests.bench.harness import BenchError
 from tests.bench.load import cpu_seconds
 
@@ -176,6 +176,20 @@ async def drop_site(door: Door, namespace: str) -> None:
     await door.drop_namespace(namespace)
     for kind in ("clusterrolebindings", "clusterroles"):
         await door.send("DELETE", f"/apis/rbac.authorization.k8s.io/v1/{kind}/{namespace}", accepted=(200, 404))
+
+
+@contextmanager
+def dropped_afterwards(namespace: str) -> Iterator[None]:
+    """For a bench whose rounds prepare the site themselves."""
+    try:
+        yield
+    finally:
+        asyncio.run(_drop(namespace))
+
+
+async def _drop(namespace: str) -> None:
+    async with opened() as door:
+        await drop_site(door, namespace)
 
 
 def _build_rights(namespace: str) -> Iterator[tuple[str, Document]]:
