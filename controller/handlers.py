@@ -163,11 +163,45 @@ def take_job(loop: Loop, event: kopf.RawEvent) -> None:
         loop.queue.add(name)
 
 
+class NoBase(kopf.DiffBaseStorage):
+    """No handler of ours asks what has changed: without this Kopf copies every object of every event to find out."""
+
+    def build(self, **_: Any) -> Any:
+        return {}
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Keep nothing."""
+
+
+class NoProgress(kopf.ProgressStorage):
+    """Nor does any of ours go on where it stopped."""
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Keep nothing."""
+
+    def purge(self, **_: Any) -> None:
+        """There is nothing to remove."""
+
+    def touch(self, **_: Any) -> None:
+        """Nothing is ever put off."""
+
+    def clear(self, *, essence: Any) -> Any:
+        return essence
+
+
 def build_kopf_settings() -> kopf.OperatorSettings:
     """Kopf as a watcher and nothing else."""
     settings = kopf.OperatorSettings()
     settings.scanning.disabled = True
     settings.posting.enabled = False
+    settings.persistence.diffbase_storage = NoBase()
+    settings.persistence.progress_storage = NoProgress()
     settings.peering.standalone = True
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 10

@@ -53,7 +53,9 @@ def latches_the_end(call: Call) -> bool:
 
 
 def records_the_delivery(call: Call) -> bool:
-    return call.resource == "transcriptionjobs/status" and status_of(call).get("callback", {}).get("state") == "Delivered"
+    return (
+        call.resource == "transcriptionjobs/status" and status_of(call).get("callback", {}).get("state") == "Delivered"
+    )
 
 
 def releases_the_outputs(call: Call) -> bool:
