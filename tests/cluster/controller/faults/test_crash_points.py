@@ -10,16 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import pytest
-
 from crds.reasons import Reason
-from crds.transcriptionjob import OUTPUTS_FINALIZER, PLURAL
-from crds.worker import build_callback_id, build_outputs_prefix
+from crds.transcriptionjob import OUTPUTS_FINALIZER
 from tests.cluster.controller.faults.conftest import Stage
 from tests.support.arena import build_fault
-from tests.support.bucket import Bucket
 from tests.support.fault_proxy import Action, Call, Hold, Lose
-from tests.support.transcriptions import an_id
 
 NO_AUDIO = build_fault(Reason.NO_AUDIO, "The file has no audio track.")
 GRACE_SECONDS = 15
