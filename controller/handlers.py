@@ -159,7 +159,8 @@ def take_job(loop: Loop, event: kopf.RawEvent) -> None:
         loop.cache.drop_job(job.name, job.uid)
     elif not loop.cache.put_job(job):
         return
-    if name is not None and not (is_gone and loop.cache.get(name) is None):
+    is_over = is_gone or job.ended is not None
+    if name is not None and not (is_over and loop.cache.get(name) is None):
         loop.queue.add(name)
 
 
