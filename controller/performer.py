@@ -19,7 +19,7 @@ from controller.decision import (
     Unsettle,
 )
 from controller.errors import ControllerError, NameTakenError, QuotaError, RefusedError
-from controller.events import Notice, find_notices
+from controller.events import find_notices, tell_of_job
 from controller.herald import Herald
 from controller.job_builder import build_job
 from controller.measures import observe_transition
@@ -109,7 +109,7 @@ class Performer:
         except (NameTakenError, QuotaError, RefusedError) as error:
             raise JobRefusedError(transcription, error) from error
         self._cache.put_job(job)
-        self._herald.tell(transcription, [Notice("JobCreated", f"Job {job.name} is there.")])
+        self._herald.tell(transcription, [tell_of_job(transcription.status)])
         logger.info("job created", extra={"transcription": transcription.path, "job": job.name})
 
     async def _patch(self, transcription: Transcription, status: Status) -> Transcription:

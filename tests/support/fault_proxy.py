@@ -41,6 +41,9 @@ class Call:
 class Action:
     """What a rule does to a call; this one does nothing."""
 
+    is_taken = False
+    """Whether a call came that it is for."""
+
     async def before(self, _call: Call) -> web.Response | None:
         """Before it is passed on; an answer means that it is not."""
         return None
@@ -125,6 +128,7 @@ class Rule:
             return False
         if self.times is not None:
             self.times -= 1
+        self.action.is_taken = True
         return True
 
 

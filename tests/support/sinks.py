@@ -15,6 +15,7 @@ class Sink:
         self.is_reached = threading.Event()
         self._holds = 0
         self._drops = 0
+        self.has_dropped = False
         self._is_over = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._build_handler())
         self._server.daemon_threads = True
@@ -31,7 +32,7 @@ class Sink:
 
     def drop_next(self) -> None:
         """The next POST is applied, and its connection breaks."""
-        self._drops = 1
+        self._drops, self.has_dropped = 1, False
 
     def wait(self) -> None:
         assert self.is_reached.wait(60), "no callback came to be held"
@@ -64,6 +65,7 @@ class Sink:
                 sink.ledger.append((self.headers["webhook-id"], body))
                 if sink._drops:
                     sink._drops -= 1
+                    sink.has_dropped = True
                     self.close_connection = True
                     return
                 if sink._holds:

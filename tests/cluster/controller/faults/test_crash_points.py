@@ -5,20 +5,31 @@ API server, the bucket and the receiver hold at the end is compared with a run t
 """
 
 import signal
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+
 from crds.reasons import Reason
-from crds.transcriptionjob import OUTPUTS_FINALIZER
+from crds.transcriptionjob import OUTPUTS_FINALIZER, PLURAL
+from crds.worker import build_callback_id, build_outputs_prefix
 from tests.cluster.controller.faults.conftest import Stage
 from tests.support.arena import build_fault
-from tests.support.fault_proxy import Action, Call, Hold, Lose
+from tests.support.bucket import Bucket
+from tests.support.fault_proxy import Call, FaultProxy, Hold, Lose
+from tests.support.local_controller import LocalController
+from tests.support.sinks import Sink
+from tests.support.transcriptions import an_id
+from tests.support.waiting import wait_for
 
 NO_AUDIO = build_fault(Reason.NO_AUDIO, "The file has no audio track.")
 GRACE_SECONDS = 15
-UNSTEADY = {"startTime", "completionTime", "podName", "progress", "observedGeneration"}
+PATIENCE_SECONDS = 90
+UNSTEADY = {"startTime", "completionTime", "podName", "progress", "observedGeneration", "jobRef"}
 """What differs between two runs that end alike."""
 
 
@@ -61,58 +72,153 @@ def releases_the_outputs(call: Call) -> bool:
     return isinstance(body, list) or ("finalizers" in meta and OUTPUTS_FINALIZER not in (meta["finalizers"] or []))
 
 
-POINTS = {
+POINTS: dict[str, Point] = {
     "o1-before-the-job": Point(creates_a_job),
     "o2-job-made": Point(creates_a_job, is_done=True),
     "o3-status-patched": Point(starts_an_attempt, is_done=True),
     "o4-end-seen": Point(latches_the_end),
     "o5-end-latched": Point(latches_the_end, is_done=True),
-    "o6-callback-sent": Point(lambda _: False),
+    "o6-callback-sent": Point(lambda _: False),  # at the receiver
     "o7-callback-answered": Point(records_the_delivery),
     "o8-outputs-deleted": Point(releases_the_outputs),
 }
 KINDS = ["killed", "ended", "frozen", "lied-to"]
 
 
+@dataclass(frozen=True)
+class End:
+    """All that is left of a life, but for what differs between two that end alike."""
+
+    status: dict[str, Any]
+    labels: set[str]
+    jobs: list[str]
+    stored: list[str]
+    told: set[bytes]
+    events: list[str]
+
+
+@dataclass
+class Blow:
+    """What hits the controller in this life."""
+
+    held: Hold | Sink | None = None
+    frozen: LocalController | None = None
+    struck: "Future[None] | None" = None
+    proxy: FaultProxy | None = None
+    is_reached: Callable[[], bool] = field(default=lambda: True)
+
+    def wake(self) -> None:
+        """Whoever is frozen goes on, among all that has happened meanwhile; returns when it has come to rest."""
+        if self.frozen is None or self.held is None or self.proxy is None or not self.held.is_reached.is_set():
+            return
+        assert self.struck is not None
+        self.struck.result(PATIENCE_SECONDS)
+        self.held.let_go()
+        self.frozen.send(signal.SIGCONT)
+        wait_until_quiet(self.proxy)
+
+
+@pytest.fixture(scope="module")
+def calm(stage_of_module: Stage, bucket: Bucket) -> End:
+    """How it ends when nobody disturbs it."""
+    stage_of_module.start()
+    return live(stage_of_module, bucket, "calm", Blow())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", POINTS)
+def test_the_end_is_the_same_when_it_is_hit_at(stage: Stage, bucket: Bucket, calm: End, name: str, kind: str) -> None:
+    sweep(stage, bucket, calm, name, kind)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("again", range(5))
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", POINTS)
+def test_the_end_is_the_same_again_and_again_when_it_is_hit_at(
+    stage: Stage, bucket: Bucket, calm: End, name: str, kind: str, again: int
+) -> None:
+    assert again < 5
+    sweep(stage, bucket, calm, name, kind)
+
+
+def sweep(stage: Stage, bucket: Bucket, calm: End, name: str, kind: str) -> None:
+    """One life with one hit."""
+    if not stage.arena.controller.is_running:
+        stage.start()
+    stage.proxy.calls.clear()
+    with hit(stage, name, kind) as blow:
+        end = live(stage, bucket, name, blow)
+        assert blow.is_reached(), "the point was never reached"
+    assert end == calm
+    made = {call.body["metadata"]["name"].rpartition("-")[2] for call in stage.proxy.seen("POST", "jobs")}
+    assert made == {"1"}
+
+
+def live(stage: Stage, bucket: Bucket, purpose: str, blow: Blow) -> End:
+    """A whole life: it runs, fails for a reason of the file, is told, and is deleted with its files."""
+    arena, name = stage.arena, an_id(purpose[:2])
+    arena.ask(name=name, deleteOutputs=True)
+    arena.node.end(arena.run(name, seconds=PATIENCE_SECONDS), 65, NO_AUDIO)
+    arena.until_settled(name, PATIENCE_SECONDS)
+    blow.wake()
+    arena.until_settled(name, PATIENCE_SECONDS)
+    last = arena.read(name)
+    prefix = build_outputs_prefix(last.namespace, last.name, last.uid)
+    bucket.put(f"{prefix}1/transcript.json", b"{}")
+    jobs = [job.removeprefix(name) for job in arena.jobs_of(name)]
+    arena.admin.delete(PLURAL, name)
+    arena.until_gone(PLURAL, name, PATIENCE_SECONDS)
+    blow.wake()
+    return End(
+        status=simplify(last.status.to_manifest()),
+        labels=set(last.labels),
+        jobs=jobs,
+        stored=bucket.list(prefix),
+        told={body.replace(name.encode(), b"it") for body in stage.sink.effects(build_callback_id(last.uid, 1))},
+        events=sorted(wait_for_events(stage, name)),
+    )
+
+
+def wait_for_events(stage: Stage, name: str) -> list[str]:
+    """They come beside the work, the last of them perhaps a moment later."""
+    return wait_for(lambda: "Failed" in (r := stage.arena.reasons(name)) and r, PATIENCE_SECONDS, "its end is told")
+
+
+def simplify(status: dict[str, Any]) -> dict[str, Any]:
+    """Without times, names of pods and how often the receiver was asked."""
+    kept = {key: value for key, value in status.items() if key not in UNSTEADY}
+    kept["conditions"] = sorted((c["type"], c["status"], c["reason"]) for c in status["conditions"])
+    kept["callback"] = {"state": status["callback"]["state"]}
+    return kept
+
+
 @contextmanager
-def hit(stage: Stage, name: str, kind: str) -> Iterator[None]:
+def hit(stage: Stage, name: str, kind: str) -> Iterator[Blow]:
     """Hit the controller at that point while the block plays the world around it."""
-    point, controller = POINTS[name], stage.arena.controller
-    if name.startswith("o6"):
-        stage.sink.drop_next() if kind == "lied-to" else stage.sink.hold_next()
-    else:
-        action: Action = Lose() if kind == "lied-to" else Hold(is_done_first=point.is_done)
-        stage.proxy.add(point.is_it, action)
+    point, controller, sink, is_at_the_sink = POINTS[name], stage.arena.controller, stage.sink, name.startswith("o6")
     if kind == "lied-to":
-        yield
+        loss = Lose()
+        sink.drop_next() if is_at_the_sink else stage.proxy.add(point.is_it, loss)
+        yield Blow(is_reached=lambda: sink.has_dropped if is_at_the_sink else loss.is_taken)
         return
-    held: Hold | Any = stage.sink if name.startswith("o6") else action
-    with striker(lambda: strike(stage, held, kind)):
-        yield
-    if kind == "frozen":
-        held.let_go()
-        controller.send(signal.SIGCONT)
+    held: Hold | Sink = sink if is_at_the_sink else Hold(is_done_first=point.is_done)
+    sink.hold_next() if isinstance(held, Sink) else stage.proxy.add(point.is_it, held)
+    twin = controller.twin()
+    with ThreadPoolExecutor(1) as pool, twin:
+        struck = pool.submit(strike, controller, twin, held, kind)
+        yield Blow(held, controller if kind == "frozen" else None, struck, stage.proxy, held.is_reached.is_set)
+        struck.result(PATIENCE_SECONDS)
+        if kind == "frozen":
+            controller.kill()
 
 
-@contextmanager
-def striker(do: Callable[[], None]) -> Iterator[None]:
-    """Wait for the moment in a thread of its own, while the block goes on."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(1) as pool:
-        struck = pool.submit(do)
-        yield
-        struck.result(90)
-
-
-def strike(stage: Stage, held: Any, kind: str) -> None:
-    """Another controller goes on in its place."""
+def strike(controller: LocalController, twin: LocalController, held: Hold | Sink, kind: str) -> None:
+    """When the moment has come; another one goes on in its place."""
     held.wait()
-    controller = stage.arena.controller
     if kind == "frozen":
         controller.send(signal.SIGSTOP)
-        twins.append(controller.twin())
-        twins[-1].start()
+        twin.start()
         return
     if kind == "killed":
         controller.kill()
@@ -122,4 +228,14 @@ def strike(stage: Stage, held: Any, kind: str) -> None:
     controller.start()
 
 
-twins: list[Any] = []
+def wait_until_quiet(proxy: FaultProxy) -> None:
+    """Nobody has asked the API server for anything for a second."""
+    last = [len(proxy.calls), time.monotonic()]
+
+    def is_quiet() -> bool:
+        now = time.monotonic()
+        if len(proxy.calls) != last[0]:
+            last[:] = [len(proxy.calls), now]
+        return now - last[1] > 1
+
+    wait_for(is_quiet, PATIENCE_SECONDS, "everybody has come to rest", 0.1)
