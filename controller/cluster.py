@@ -34,9 +34,8 @@ from crds.transcriptionjob import (
 )
 
 LIVE_SELECTOR = f"!{SETTLED_LABEL}"
-JOBS_SELECTOR = f"{MANAGED_BY_LABEL}={MANAGED_BY},{LIVE_SELECTOR}"
+JOBS_SELECTOR = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
 JOB_UID_LABEL = "batch.kubernetes.io/controller-uid"
-JOB_TTL_SECONDS = 600
 Manifest = dict[str, Any]
 
 logger = logging.getLogger(__name__)
@@ -115,7 +114,7 @@ class Cluster:
         return Transcription.parse(await self._server.write("PATCH", f"{self._transcriptions}/{path}", body))
 
     async def list_jobs(self) -> AsyncIterator[JobView]:
-        """Every Job of ours that is not done with."""
+        """Every Job of ours; ended ones for a few minutes, until Kubernetes deletes them."""
         async for page in self._server.pages(self._jobs, {"labelSelector": JOBS_SELECTOR}):
             for item in page:
                 if job := parse_job(item):
@@ -151,17 +150,6 @@ class Cluster:
             await self._server.write("DELETE", f"{self._jobs}/{job.name}", body)
         except (MissingError, StaleError):
             return
-
-    async def expire_job(self, job: JobView) -> JobView | None:
-        """Let the Job be removed a while from now, and leave the watch; None when it is gone already."""
-        body = {
-            "metadata": {"uid": job.uid, "labels": {SETTLED_LABEL: "true"}},
-            "spec": {"ttlSecondsAfterFinished": JOB_TTL_SECONDS},
-        }
-        try:
-            return JobView.parse(await self._server.write("PATCH", f"{self._jobs}/{job.name}", body))
-        except (MissingError, StaleError):
-            return None
 
     async def list_pods(self, job: JobView) -> tuple[PodView, ...]:
         """The pods of a Job."""

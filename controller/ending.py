@@ -8,7 +8,6 @@ from controller.decision import (
     Decision,
     DeleteJob,
     DeleteTranscription,
-    ExpireJob,
     PatchStatus,
     Policy,
     Seen,
@@ -17,7 +16,6 @@ from controller.decision import (
     Unsettle,
 )
 from controller.retention import find_expiry, tend_finalizer
-from controller.views import JobView
 from crds.reasons import REASONS, Reason
 from crds.transcriptionjob import SETTLED_LABEL, CallbackState, Failure, Result, State, Status, Transcription
 from crds.worker import build_callback_id
@@ -95,13 +93,9 @@ def has_label(transcription: Transcription) -> bool:
 
 
 def free_jobs(seen: Seen) -> tuple[Step, ...]:
-    """No Job is left behind, neither that of this attempt nor of one before."""
+    """No Job is left at work, neither that of this attempt nor of one before; ended ones go by themselves."""
     jobs = (seen.job, *seen.others)
-    return tuple(_free(job) for job in jobs if job is not None and not job.is_spent)
-
-
-def _free(job: JobView) -> Step:
-    return ExpireJob(job) if job.ended else DeleteJob(job)
+    return tuple(DeleteJob(job) for job in jobs if job is not None and not job.is_spent)
 
 
 def _tend_callback(seen: Seen, status: Status, policy: Policy, now: datetime) -> Status:

@@ -41,6 +41,8 @@ def find_notices(before: Status, after: Status) -> list[Notice]:
         notices.append(Notice("Suspended", message))
     if after.attempt > before.attempt > 0:
         notices.append(_name_another(before, after))
+    if _knows_job(after) and not _knows_job(before):
+        notices.append(tell_of_job(after))
     if is_running(after) and not is_running(before):
         notices.append(Notice("Started", f"Pod {after.pod_name} is at work."))
     end = final_state(after)
@@ -49,6 +51,11 @@ def find_notices(before: Status, after: Status) -> list[Notice]:
     if _is_given_up(after) and not _is_given_up(before):
         notices.append(Notice("CallbackFailed", "The callback was given up: check the receiver, then redeliver it."))
     return notices
+
+
+def tell_of_job(status: Status) -> Notice:
+    """The Job is there: said when it is made, and again when it is first seen, should the answer have been lost."""
+    return Notice("JobCreated", f"Job {status.job_ref.name} is there." if status.job_ref else "")
 
 
 def find_recent_notices(status: Status, now: datetime) -> list[Notice]:
@@ -101,6 +108,10 @@ def _name_another(before: Status, after: Status) -> Notice:
 def _describe_end(status: Status) -> str:
     failure = status.failure
     return f"{failure.reason}: {failure.message}" if failure else status.message or ""
+
+
+def _knows_job(status: Status) -> bool:
+    return status.job_ref is not None and status.job_ref.uid is not None
 
 
 def _is_given_up(status: Status) -> bool:

@@ -26,15 +26,27 @@ class Herald:
         self._cluster = cluster
         self._instance = instance
         self._clock = clock
+        self._told: dict[str, None] = {}
         self._waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue(MOST_WAITING)
 
     def tell(self, transcription: Transcription, notices: Iterable[Notice]) -> None:
         """Post them soon."""
         for notice in notices:
+            event = build_event(transcription, notice, self._instance, self._clock())
+            if not self._is_news(event["metadata"]["name"]):
+                continue
             try:
-                self._waiting.put_nowait(build_event(transcription, notice, self._instance, self._clock()))
+                self._waiting.put_nowait(event)
             except asyncio.QueueFull:
                 logger.warning("event dropped", extra={"transcription": transcription.path, "reason": notice.reason})
+
+    def _is_news(self, name: str) -> bool:
+        """What was told lately is not told again; the API server would refuse it anyhow."""
+        is_news = name not in self._told
+        self._told[name] = None
+        if len(self._told) > MOST_WAITING:
+            del self._told[next(iter(self._told))]
+        return is_news
 
     async def run(self) -> None:
         """Post one after the other, for ever."""

@@ -39,6 +39,7 @@ from crds.worker import (
 USER = 65532
 BACKOFF_LIMIT = 6
 GRACE_SECONDS = 15
+TTL_SECONDS = 600  # time enough to see how it ended, and less than alerts on failed Jobs wait
 SCRATCH_LIMIT = "20Gi"
 TOKEN_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105  # a folder
 MOST_REPORTS_A_SECOND = 100
@@ -66,6 +67,7 @@ def build_job(
         "spec": {
             **({"suspend": True} if queue else {}),
             "activeDeadlineSeconds": transcription.spec.limits.total_seconds,
+            "ttlSecondsAfterFinished": TTL_SECONDS,
             "backoffLimit": BACKOFF_LIMIT,
             "completions": 1,
             "parallelism": 1,

@@ -227,7 +227,7 @@ class Loop:
             self._leave(seen.transcription, transcription)
 
     def _leave(self, before: Transcription, now: Transcription) -> None:
-        """It has the label: the watch says once more that it is gone, unless it was out already."""
+        """It has the label: the watch says once more that it is gone, unless it was out already or has said so."""
         self._couriers.forget(now.name)
         if has_label(before):
             self.cache.drop(now.name, now.uid)

@@ -127,7 +127,8 @@ def _is_own(transcription: Transcription, result: Result) -> bool:
 
 
 def _classify(job: JobView, pods: Sequence[PodView]) -> Failure:
-    if job.ended_reason == "DeadlineExceeded":  # the Job's own deadline, which is that of the whole
+    """A Job's own deadline is that of the whole; the pods that it ended tell nothing."""
+    if job.ended_reason == "DeadlineExceeded":
         return build_failure(Reason.TOTAL_DEADLINE_EXCEEDED)
     failed = [pod for pod in pods if pod.phase == "Failed"]
     if not failed:

@@ -11,7 +11,6 @@ from controller.decision import (
     DeleteJob,
     DeleteOutputs,
     DeleteTranscription,
-    ExpireJob,
     HoldOutputs,
     PatchStatus,
     ReleaseOutputs,
@@ -20,7 +19,7 @@ from controller.decision import (
     Unsettle,
 )
 from controller.errors import ControllerError, NameTakenError, QuotaError, RefusedError
-from controller.events import Notice, find_notices
+from controller.events import find_notices, tell_of_job
 from controller.herald import Herald
 from controller.job_builder import build_job
 from controller.measures import observe_transition
@@ -28,7 +27,6 @@ from controller.merge_patch import build_merge_patch
 from controller.metrics import Metrics
 from controller.results import Results
 from controller.settings import ControllerSettings
-from controller.views import JobView
 from crds.transcriptionjob import Status, Transcription
 
 if TYPE_CHECKING:
@@ -74,7 +72,7 @@ class Performer:
             transcription = await self._do(transcription, step)
         return transcription
 
-    async def _do(self, transcription: Transcription, step: Step) -> Transcription:  # noqa: C901  # a table
+    async def _do(self, transcription: Transcription, step: Step) -> Transcription:  # a table
         match step:
             case PatchStatus(status):
                 return await self._patch(transcription, status)
@@ -84,8 +82,6 @@ class Performer:
                 await self._cluster.delete_job(job)
                 self._cache.drop_job(job.name, job.uid)
                 logger.info("job deleted", extra={"transcription": transcription.path, "job": job.name})
-            case ExpireJob(job):
-                await self._expire_job(job)
             case Settle():
                 return self._keep(await self._cluster.settle(transcription))
             case Unsettle():
@@ -113,15 +109,8 @@ class Performer:
         except (NameTakenError, QuotaError, RefusedError) as error:
             raise JobRefusedError(transcription, error) from error
         self._cache.put_job(job)
-        self._herald.tell(transcription, [Notice("JobCreated", f"Job {job.name} is there.")])
+        self._herald.tell(transcription, [tell_of_job(transcription.status)])
         logger.info("job created", extra={"transcription": transcription.path, "job": job.name})
-
-    async def _expire_job(self, job: JobView) -> None:
-        expiring = await self._cluster.expire_job(job)
-        if expiring is not None:
-            self._cache.put_job(expiring)
-        else:
-            self._cache.drop_job(job.name, job.uid)
 
     async def _patch(self, transcription: Transcription, status: Status) -> Transcription:
         patch = build_merge_patch(transcription.status.to_manifest(), status.to_manifest())

@@ -18,6 +18,9 @@ from crds.reasons import WAITING, Reason, WaitingReason
 from crds.transcriptionjob import Failure, Result, State, Status, Transcription
 
 FIRST_LOOK = timedelta(seconds=10)
+PLAIN_START = timedelta(seconds=30)
+"""So long a pod may be on its way without a word of it in the status: most are there by then, and it costs a write."""
+
 LONGEST_LOOK = timedelta(minutes=5)
 MOST_DISRUPTIONS = 20
 TURBO_MODELS = {"turbo", "large-v3-turbo"}
@@ -175,6 +178,8 @@ def _follow(seen: Seen, job: JobView, now: datetime) -> tuple[Status, datetime |
     if is_running(status) and is_between_pods and not job.is_suspended:
         return status, next_look
     why = explain_waiting(job, seen.pods, seen.refusal)
+    if why is WaitingReason.STARTING and status.waiting_reason is None and now < since + PLAIN_START:
+        return status, next_look
     return attempts.wait_for_pod(transcription, job, why, now), next_look
 
 

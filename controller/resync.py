@@ -71,7 +71,7 @@ class Resync:
         before = self._cache.known_jobs()
         async for job in self._cluster.list_jobs():
             before.discard((job.name, job.uid))
-            if self._cache.put_job(job) and job.owner_name:
+            if self._cache.put_job(job) and job.owner_name and not job.ended:
                 self._queue.add(job.owner_name)
         for name, uid in before:
             self._cache.drop_job(name, uid)

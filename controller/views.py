@@ -21,7 +21,6 @@ class JobView:
     owner_name: str | None
     is_deleting: bool
     is_suspended: bool
-    has_ttl: bool
     ready: int
     failed: int
     ended: str | None
@@ -31,8 +30,8 @@ class JobView:
 
     @property
     def is_spent(self) -> bool:
-        """Whether nothing is left to do about it: it ended and goes by itself, or is on its way out."""
-        return self.is_deleting or (self.ended is not None and self.has_ttl)
+        """Whether nothing is left to do about it: it has ended and goes by itself, or is on its way out."""
+        return self.is_deleting or self.ended is not None
 
     @classmethod
     def parse(cls, manifest: Mapping[str, Any]) -> Self:
@@ -49,7 +48,6 @@ class JobView:
             owner_name=owner.get("name"),
             is_deleting="deletionTimestamp" in meta,
             is_suspended=bool(manifest["spec"].get("suspend")),
-            has_ttl=manifest["spec"].get("ttlSecondsAfterFinished") is not None,
             ready=status.get("ready") or 0,
             failed=status.get("failed") or 0,
             ended=end.get("type"),

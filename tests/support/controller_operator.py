@@ -51,8 +51,7 @@ class FakeCluster:
 
     async def list_jobs(self) -> AsyncIterator[JobView]:
         for job in list(self.jobs.values()):
-            if not job.has_ttl:
-                yield job
+            yield job
 
     async def get_transcription(self, name: str) -> Transcription:
         self.reads.append(name)
@@ -125,16 +124,10 @@ class FakeCluster:
     async def delete_job(self, job: JobView) -> None:
         self._write("delete", lambda: self.jobs.pop(job.name, None))
 
-    async def expire_job(self, job: JobView) -> JobView | None:
-        if job.name not in self.jobs or self.jobs[job.name].uid != job.uid:
-            return None
-        expiring: JobView = self._write("expire", lambda: self.change_job(job.name, has_ttl=True))
-        return expiring
-
     def left_over(self) -> list[str]:
-        """Jobs of final transcriptions that nothing ever removes: live ones, and ended ones without a TTL."""
+        """Jobs of final transcriptions that nothing ever removes: live ones."""
         finals = {t.name for t in self.transcriptions.values() if final_state(t.status)}
-        return [j.name for j in self.jobs.values() if j.owner_name in finals and not (j.ended and j.has_ttl)]
+        return [j.name for j in self.jobs.values() if j.owner_name in finals and not j.ended]
 
     async def list_pods(self, job: JobView) -> tuple[PodView, ...]:
         return self.pods.get(job.name, ())

@@ -64,7 +64,7 @@ class World(FakeCluster):
 
     def change_job(self, name: str, **changes: Any) -> JobView:
         job = super().change_job(name, **changes)
-        self._tell("DELETED" if job.has_ttl else "MODIFIED", job)
+        self._tell("MODIFIED", job)
         return job
 
     def _add_job(self, name: str, manifest: dict[str, Any]) -> None:
@@ -167,11 +167,11 @@ class World(FakeCluster):
         return False
 
     def advance(self, seconds: float) -> None:
-        """Time passes: pods of Jobs that are gone are gone too, ended Jobs with a TTL after it."""
+        """Time passes: pods of Jobs that are gone are gone too, ended Jobs after their TTL."""
         self.clock.advance(seconds)
         self.pods = {name: pods for name, pods in self.pods.items() if name in self.jobs}
         if seconds >= JOB_TTL_SECONDS:
-            self.jobs = {name: job for name, job in self.jobs.items() if not (job.ended and job.has_ttl)}
+            self.jobs = {name: job for name, job in self.jobs.items() if not job.ended}
 
 
 def judge_change(before: Transcription, after: Transcription) -> None:

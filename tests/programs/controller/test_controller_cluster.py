@@ -66,13 +66,13 @@ def test_nothing_is_written_when_another_one_leads() -> None:
             cluster.patch_status(transcription, {}), cluster.settle(transcription), cluster.unsettle(transcription),
             cluster.hold_outputs(transcription), cluster.release_outputs(held),
             cluster.delete_transcription(transcription),
-            cluster.create_job(MANIFEST), cluster.delete_job(job), cluster.expire_job(job),
+            cluster.create_job(MANIFEST), cluster.delete_job(job),
         ]  # fmt: skip
         ends = await asyncio.gather(*writes, return_exceptions=True)
         return sum("another controller leads" in str(end) for end in ends)
 
     refused, server, _ = call(write_all)
-    assert (refused, server.requests) == (9, [])
+    assert (refused, server.requests) == (8, [])
 
 
 def test_label_is_put_on_when_it_is_settled() -> None:
@@ -121,17 +121,6 @@ def test_this_very_job_is_deleted_with_its_pods() -> None:
 @pytest.mark.parametrize("code", [404, 409])
 def test_nothing_happens_when_the_job_is_gone(code: int) -> None:
     assert call(lambda c: c.delete_job(a_job()), Answer(code))[0] is None
-    assert call(lambda c: c.expire_job(a_job()), Answer(code))[0] is None
-
-
-def test_job_gets_its_ttl_and_leaves_the_watch() -> None:
-    job, server, _ = call(lambda c: c.expire_job(a_job()), Answer.of(a_job_manifest()))
-    assert server.requests[0].json["spec"] == {"ttlSecondsAfterFinished": 600}
-    assert server.requests[0].json["metadata"] == {
-        "uid": "job-uid",
-        "labels": {"transcription.ecg.dev/settled": "true"},
-    }
-    assert job is not None
 
 
 def test_live_ones_are_listed_page_by_page() -> None:

@@ -53,7 +53,8 @@ def test_each_thing_is_told_once_in_a_life_with_a_recovery_and_a_retry() -> None
         told.append(reasons)
     transcription, reasons = step(change(transcription, retries=1))
     told.append(reasons)
-    assert told == [["Accepted"], ["Started"], ["Retrying"], ["Started"], ["Failed"], ["Retrying"]]
+    started = ["JobCreated", "Started"]
+    assert told == [["Accepted"], started, ["Retrying"], started, ["Failed"], ["Retrying"]]
     assert find_notices(transcription.status, transcription.status) == []
 
 

@@ -147,7 +147,7 @@ def test_failed_attempt_is_not_repeated_when_it_is_suspended_meanwhile() -> None
     asked = change(a_running_one(), suspend=True)
     failed = a_job(ended="Failed", failed=1)
     decision = decide(seen(asked, job=failed, pods=(a_failed_pod(96),)), POLICY, after(60))
-    assert names(decision) == ["PatchStatus", "ExpireJob"]
+    assert names(decision) == ["PatchStatus"]
     assert status_of(decision).state is State.SUSPENDED
 
 
