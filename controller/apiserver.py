@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -18,6 +19,8 @@ PAGE_SIZE = 500
 TIMEOUT_SECONDS = 30
 CONNECTIONS = 16
 CONFLICT = 409
+BUSY = {429, 503}
+LONGEST_PAUSE_SECONDS = 60
 Body = Mapping[str, Any]
 CountCall = Callable[[str, str, int], None]
 """Told the verb, the resource and the status code of each answer."""
@@ -30,6 +33,7 @@ class ApiServer:
         self._api = api
         self._count_call = count_call
         self._may_write = may_write
+        self._busy_until = 0.0
 
     @classmethod
     async def connect(cls, count_call: CountCall, may_write: Callable[[], bool] = lambda: True) -> Self:
@@ -58,7 +62,12 @@ class ApiServer:
                 return
 
     async def write(self, verb: str, path: str, body: Body | None = None) -> dict[str, Any]:
-        """A request that changes what the leader alone may change: TransientError when that is no longer us."""
+        """A request that changes what the leader alone may change: TransientError when that is no longer us.
+
+        It waits as long as the API server has asked for.
+        """
+        if (pause := self._busy_until - time.monotonic()) > 0:
+            await asyncio.sleep(pause)
         if not self._may_write():
             raise TransientError(f"{verb} {path}: another controller leads")
         return await self.call(verb, path, body)
@@ -87,9 +96,16 @@ class ApiServer:
             self._count_call(verb, _resource(path), 0)
             raise TransientError(f"{verb} {path}: {type(error).__name__}") from error
         self._count_call(verb, _resource(path), response.status)
+        if response.status in BUSY:
+            self._busy_until = time.monotonic() + _parse_pause(response.headers.get("Retry-After"))
         if response.status >= 400:
             _raise_for(verb, path, response.status, data)
         return _parse(verb, path, data)
+
+
+def _parse_pause(text: str | None) -> int:
+    """The seconds that the API server asks its callers to stay away."""
+    return min(int(text), LONGEST_PAUSE_SECONDS) if text is not None and text.isascii() and text.isdigit() else 0
 
 
 def _parse(verb: str, path: str, data: bytes) -> dict[str, Any]:

@@ -144,11 +144,15 @@ class Cluster:
             raise TransientError("the Job that had the name has just gone") from error
 
     async def delete_job(self, job: JobView) -> None:
-        """Delete this very Job; its pods get SIGTERM at once. Nothing happens when it is gone."""
-        body = {"propagationPolicy": "Background", "preconditions": {"uid": job.uid}}
+        """Delete this very Job as it was read; its pods get SIGTERM at once. Nothing happens when it is gone.
+
+        StaleError when it has changed since, or another one has its name.
+        """
+        wanted = {"uid": job.uid, "resourceVersion": str(job.resource_version)}
+        body = {"propagationPolicy": "Background", "preconditions": wanted}
         try:
             await self._server.write("DELETE", f"{self._jobs}/{job.name}", body)
-        except (MissingError, StaleError):
+        except MissingError:
             return
 
     async def list_pods(self, job: JobView) -> tuple[PodView, ...]:

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from controller.errors import ControllerError, TransientError
-from controller.events import Notice, build_event
-from crds.transcriptionjob import Transcription
+from controller.events import Notice, build_event, find_notices, find_recent_notices
+from crds.transcriptionjob import Status, Transcription
 
 if TYPE_CHECKING:
     from controller.cluster import Cluster
@@ -27,7 +27,21 @@ class Herald:
         self._instance = instance
         self._clock = clock
         self._told: dict[str, None] = {}
+        self._last: dict[str, tuple[str, Status]] = {}
         self._waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue(MOST_WAITING)
+
+    def follow(self, transcription: Transcription) -> None:
+        """Tell what has happened to it since the last look, whoever wrote it; at the first look, what is recent."""
+        status, last = transcription.status, self._last.get(transcription.name)
+        self._last[transcription.name] = (transcription.uid, status)
+        if last is None or last[0] != transcription.uid:
+            self.tell(transcription, find_recent_notices(status, self._clock()))
+        elif last[1] is not status:
+            self.tell(transcription, find_notices(last[1], status))
+
+    def forget(self, name: str) -> None:
+        """Nothing more will happen to it."""
+        self._last.pop(name, None)
 
     def tell(self, transcription: Transcription, notices: Iterable[Notice]) -> None:
         """Post them soon."""

@@ -13,7 +13,6 @@ from controller.couriers import Couriers
 from controller.decision import CreateJob, Decision, Policy, Seen
 from controller.ending import has_label
 from controller.errors import ControllerError, MissingError, NameTakenError, QuotaError, StaleError, TransientError
-from controller.events import find_recent_notices
 from controller.herald import Herald
 from controller.metrics import Metrics
 from controller.outbox import Outbox
@@ -71,8 +70,6 @@ class Loop:
         """Work for ever; cancel it to stop. Nothing is decided before all live ones are known: a place may be taken."""
         try:
             await self._resync.take_first_look()
-            for transcription in self.cache.all():
-                self._herald.tell(transcription, find_recent_notices(transcription.status, self._now()))
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.queue.run())
                 group.create_task(self._resync.run())
@@ -88,6 +85,7 @@ class Loop:
             transcription = self._get(name) or await self._find(name)
             if transcription is None:
                 return
+            self._herald.follow(transcription)
             seen = await self._look(transcription)
             if needs_job(seen):  # one that ended or was deleted, as a later version of the transcription may say
                 seen = await self._look(await self._read(name))
@@ -229,6 +227,7 @@ class Loop:
     def _leave(self, before: Transcription, now: Transcription) -> None:
         """It has the label: the watch says once more that it is gone, unless it was out already or has said so."""
         self._couriers.forget(now.name)
+        self._herald.forget(now.name)
         if has_label(before):
             self.cache.drop(now.name, now.uid)
             self._parting.discard(now.name)
@@ -253,6 +252,7 @@ class Loop:
             self.cache.drop(name, gone.uid)
         self._parting.discard(name)
         self._couriers.forget(name)
+        self._herald.forget(name)
         self.queue.forget(name)
 
     def _now(self) -> datetime:

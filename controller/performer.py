@@ -18,8 +18,8 @@ from controller.decision import (
     Step,
     Unsettle,
 )
-from controller.errors import ControllerError, NameTakenError, QuotaError, RefusedError
-from controller.events import find_notices, tell_of_job
+from controller.errors import ControllerError, MissingError, NameTakenError, QuotaError, RefusedError, StaleError
+from controller.events import tell_of_job
 from controller.herald import Herald
 from controller.job_builder import build_job
 from controller.measures import observe_transition
@@ -27,6 +27,7 @@ from controller.merge_patch import build_merge_patch
 from controller.metrics import Metrics
 from controller.results import Results
 from controller.settings import ControllerSettings
+from controller.views import JobView
 from crds.transcriptionjob import Status, Transcription
 
 if TYPE_CHECKING:
@@ -79,9 +80,7 @@ class Performer:
             case CreateJob(attempt):
                 await self._create_job(transcription, attempt)
             case DeleteJob(job):
-                await self._cluster.delete_job(job)
-                self._cache.drop_job(job.name, job.uid)
-                logger.info("job deleted", extra={"transcription": transcription.path, "job": job.name})
+                await self._delete_job(transcription, job)
             case Settle():
                 return self._keep(await self._cluster.settle(transcription))
             case Unsettle():
@@ -112,13 +111,29 @@ class Performer:
         self._herald.tell(transcription, [tell_of_job(transcription.status)])
         logger.info("job created", extra={"transcription": transcription.path, "job": job.name})
 
+    async def _delete_job(self, transcription: Transcription, job: JobView) -> None:
+        """As it was seen: one that has changed since may have ended, and is looked at again."""
+        try:
+            await self._cluster.delete_job(job)
+        except StaleError:
+            await self._read_job(job)
+            raise
+        self._cache.drop_job(job.name, job.uid)
+        logger.info("job deleted", extra={"transcription": transcription.path, "job": job.name})
+
+    async def _read_job(self, job: JobView) -> None:
+        try:
+            self._cache.put_job(await self._cluster.get_job(job.name))
+        except MissingError:
+            self._cache.drop_job(job.name, job.uid)
+
     async def _patch(self, transcription: Transcription, status: Status) -> Transcription:
         patch = build_merge_patch(transcription.status.to_manifest(), status.to_manifest())
         if not patch:
             return transcription
         new = self._keep(await self._cluster.patch_status(transcription, patch))
         observe_transition(self._metrics, transcription, new, self._clock())
-        self._herald.tell(new, find_notices(transcription.status, new.status))
+        self._herald.follow(new)
         if new.status.state != transcription.status.state:
             self._tell(new)
         return new

@@ -79,6 +79,7 @@ class Resync:
     async def find_asked(self) -> None:
         """Take settled ones that were asked for more where nobody took the label off, and those whose time is over."""
         async for transcription in self._cluster.list_settled(self._is_wanted):
+            self._cache.put(transcription)
             self._queue.add(transcription.name)
 
     def _is_wanted(self, manifest: Mapping[str, Any]) -> bool:

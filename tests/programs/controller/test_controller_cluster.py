@@ -115,12 +115,17 @@ def test_creation_waits_when_the_job_that_had_the_name_has_just_gone() -> None:
 def test_this_very_job_is_deleted_with_its_pods() -> None:
     _, server, _ = call(lambda c: c.delete_job(a_job()), Answer(200))
     assert server.requests[0].verb == "DELETE"
-    assert server.requests[0].json == {"propagationPolicy": "Background", "preconditions": {"uid": "job-uid"}}
+    wanted = {"uid": "job-uid", "resourceVersion": "1"}
+    assert server.requests[0].json == {"propagationPolicy": "Background", "preconditions": wanted}
 
 
-@pytest.mark.parametrize("code", [404, 409])
-def test_nothing_happens_when_the_job_is_gone(code: int) -> None:
-    assert call(lambda c: c.delete_job(a_job()), Answer(code))[0] is None
+def test_nothing_happens_when_the_job_is_gone() -> None:
+    assert call(lambda c: c.delete_job(a_job()), Answer(404))[0] is None
+
+
+def test_job_is_stale_when_it_has_changed_since_it_was_read() -> None:
+    with pytest.raises(StaleError):
+        call(lambda c: c.delete_job(a_job()), Answer(409))
 
 
 def test_live_ones_are_listed_page_by_page() -> None:

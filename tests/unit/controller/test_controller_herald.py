@@ -7,7 +7,10 @@ from controller import herald as module
 from controller.errors import RefusedError, TransientError
 from controller.events import Notice
 from controller.herald import Herald
-from tests.support.controller_fakes import Clock, a_transcription
+from controller.outcome import build_failure
+from crds.reasons import Reason
+from crds.transcriptionjob import State
+from tests.support.controller_fakes import Clock, a_transcription, final
 
 TRANSCRIPTION = a_transcription()
 AWAY, NO = TransientError("away"), RefusedError("no")
@@ -80,3 +83,25 @@ def test_events_are_dropped_when_too_many_wait(monkeypatch: pytest.MonkeyPatch, 
     tell(board, "Accepted", "JobCreated", "Started")
     assert board.posted == ["Accepted", "JobCreated"]
     assert [record.reason for record in caplog.records] == ["Started"]
+
+
+def test_what_another_hand_has_written_is_told_once_when_it_is_seen() -> None:
+    board = Board()
+    door: Any = board
+    herald = Herald(door, "pod-1", Clock())
+    new = a_transcription()
+    ended = new.model_copy(update={"status": final(State.FAILED, failure=build_failure(Reason.NO_AUDIO))})
+    for seen in (new, ended, ended):
+        herald.follow(seen)
+    asyncio.run(herald.empty())
+    assert board.posted == ["Accepted", "Failed"]
+
+
+def test_what_happened_long_ago_is_not_told_at_the_first_look() -> None:
+    board, clock = Board(), Clock()
+    door: Any = board
+    herald = Herald(door, "pod-1", clock)
+    clock.advance(3600)
+    herald.follow(a_transcription(final(State.FAILED, failure=build_failure(Reason.NO_AUDIO))))
+    asyncio.run(herald.empty())
+    assert board.posted == []
