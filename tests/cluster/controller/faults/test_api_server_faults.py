@@ -10,10 +10,10 @@ import pytest
 from crds.transcriptionjob import PLURAL, State
 from tests.cluster.controller.faults.conftest import Stage
 from tests.support.fault_proxy import Action, Answer, Call, Delay, Lose
+from tests.support.lives import PATIENCE_SECONDS, assert_one_job, live
 from tests.support.transcriptions import an_id
 from tests.support.waiting import wait_for
 
-PATIENCE_SECONDS = 60
 OUTAGE_SECONDS = 5
 STATUS = "transcriptionjobs/status"
 
@@ -46,29 +46,6 @@ def _running(stage: Stage) -> None:
         stage.start()
 
 
-def live(stage: Stage, purpose: str) -> str:
-    """From the request to its good end, whatever stands in between."""
-    arena = stage.arena
-    name = arena.ask(name=an_id(purpose), callback={"url": stage.sink.url})
-    pod = arena.run(name, seconds=PATIENCE_SECONDS)
-    arena.set_status(name, result=arena.build_result(name).to_manifest(), callback=a_delivered(arena.read(name).uid))
-    arena.node.end(pod, 0, arena.build_message(name))
-    arena.until_state(name, State.SUCCEEDED, PATIENCE_SECONDS)
-    arena.until_settled(name, PATIENCE_SECONDS)
-    return name
-
-
-def a_delivered(uid: str) -> dict[str, object]:
-    """The worker's own callback row: its quick try went well."""
-    return {"state": "Delivered", "id": f"msg_{uid}_1", "attempts": 1, "lastStatusCode": 204}
-
-
-def assert_one_job(stage: Stage, name: str) -> None:
-    assert len(stage.arena.jobs_of(name)) == 1
-    assert len(stage.arena.pods(name)) == 1
-    assert stage.arena.read(name).status.attempt == 1
-
-
 def test_f24_it_goes_on_when_the_api_server_is_back(stage: Stage) -> None:
     name = stage.arena.ask(name=an_id("f24"))
     pod = stage.arena.run(name)
@@ -82,7 +59,7 @@ def test_f24_it_goes_on_when_the_api_server_is_back(stage: Stage) -> None:
     stage.proxy.clear()
     stage.arena.until_state(name, State.SUCCEEDED, 30)
     stage.arena.run(late, seconds=30)
-    assert_one_job(stage, late)
+    assert_one_job(stage.arena, late)
 
 
 def test_f25_it_completes_when_one_call_in_ten_fails(stage: Stage) -> None:
@@ -91,40 +68,40 @@ def test_f25_it_completes_when_one_call_in_ten_fails(stage: Stage) -> None:
         stage.proxy.add(lambda call: not call.is_watch and dice.random() < 0.035, Answer(code), times=None)
     stage.proxy.add(lambda call: is_write(call) and dice.random() < 0.05, Lose(), times=None)
     for number in range(5):
-        assert_one_job(stage, live(stage, f"f25n{number}"))
+        assert_one_job(stage.arena, live(stage.arena, f"f25n{number}"))
 
 
 def test_f26_it_waits_as_long_as_the_api_server_asks_when_it_is_busy(stage: Stage) -> None:
     busy = stage.proxy.add(is_call("POST", "jobs"), Answer(429, {"Retry-After": "2"}))
     stage.proxy.calls.clear()
-    name = live(stage, "f26")
+    name = live(stage.arena, "f26")
     assert busy.is_taken
     first, second = [
         call.time for call in stage.proxy.seen("POST", "jobs") if call.body["metadata"]["name"].startswith(name)
     ]
     assert second - first >= 2
-    assert_one_job(stage, name)
+    assert_one_job(stage.arena, name)
 
 
 @pytest.mark.parametrize(("verb", "resource"), [("POST", "jobs"), ("PATCH", STATUS), ("PATCH", "transcriptionjobs")])
 def test_f27_nothing_is_done_twice_when_the_answer_was_lost(stage: Stage, verb: str, resource: str) -> None:
     lost = stage.proxy.add(is_call(verb, resource), Lose())
-    assert_one_job(stage, live(stage, "f27"))
+    assert_one_job(stage.arena, live(stage.arena, "f27"))
     assert lost.is_taken
 
 
 def test_f34_it_reads_anew_when_another_writer_was_faster(stage: Stage) -> None:
     meddler = Meddler(stage)
     stage.proxy.add(is_call("PATCH", STATUS), meddler, times=3)
-    name = live(stage, "f34")
+    name = live(stage.arena, "f34")
     assert meddler.count == 3
-    assert_one_job(stage, name)
+    assert_one_job(stage.arena, name)
 
 
 @pytest.mark.parametrize("code", [401, 403])
 def test_f35_it_goes_on_when_its_rights_are_back(stage: Stage, code: int) -> None:
     stage.proxy.add(is_write, Answer(code), times=4)
-    assert_one_job(stage, live(stage, f"f35c{code}"))
+    assert_one_job(stage.arena, live(stage.arena, f"f35c{code}"))
 
 
 def test_f35_it_goes_on_when_its_role_was_taken_and_given_back(stage: Stage) -> None:
@@ -139,7 +116,7 @@ def test_f35_it_goes_on_when_its_role_was_taken_and_given_back(stage: Stage) -> 
     wait_for(lambda: stage.arena.controller.lines("") and not arena.jobs_of(name), 10, "it has no rights", 0.2)
     arena.admin.ask("POST", path, kept)
     arena.run(name, seconds=PATIENCE_SECONDS)
-    assert_one_job(stage, name)
+    assert_one_job(stage.arena, name)
 
 
 def test_f37_messages_are_cut_when_they_are_too_long(stage: Stage) -> None:
@@ -158,4 +135,4 @@ def test_f37_messages_are_cut_when_they_are_too_long(stage: Stage) -> None:
 
 def test_f38_it_completes_once_when_every_call_takes_two_seconds(stage: Stage) -> None:
     stage.proxy.add(lambda call: not call.is_watch, Delay(2), times=None)
-    assert_one_job(stage, live(stage, "f38"))
+    assert_one_job(stage.arena, live(stage.arena, "f38"))
