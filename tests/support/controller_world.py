@@ -14,7 +14,7 @@ from controller.views import JobView, PodView
 from crds.reasons import GPU_EXIT_CODES, PERMANENT_EXIT_CODES
 from crds.transcriptionjob import CallbackRecord, CallbackState, Progress, Result, State, Transcription
 from crds.worker import Outcome, build_callback_id, build_result_prefix
-from tests.support.controller_fakes import POLICY, a_pod
+from tests.support.controller_fakes import a_pod
 from tests.support.controller_operator import Crash, FakeCluster, FakeOutbox, Operator
 
 BACKOFF_LIMIT = 6
@@ -44,6 +44,8 @@ class World(FakeCluster):
         """Whether one controller at most has worked at any time."""
         self._made = 0
         self._taken_up: set[str] = set()
+        self._expired: set[tuple[str, str | None]] = set()
+        """Jobs that went by their TTL: nobody can tell how they ended who has not seen it before."""
 
     # what the API server does
 
@@ -70,7 +72,7 @@ class World(FakeCluster):
     def _add_job(self, name: str, manifest: dict[str, Any]) -> None:
         owner_uid = manifest["metadata"]["ownerReferences"][0]["uid"]
         made = [(m["metadata"]["name"], m["metadata"]["ownerReferences"][0]["uid"]) for m in self.manifests]
-        assert (name, owner_uid) not in made, f"{name} is made again"
+        assert (name, owner_uid) not in made or (name, owner_uid) in self._expired, f"{name} is made again"
         if self.is_alone:
             live = [job.name for job in self.live_jobs() if job.owner_uid == owner_uid]
             assert not live, f"{name} is made while {live} live"
@@ -170,8 +172,9 @@ class World(FakeCluster):
         """Time passes: pods of Jobs that are gone are gone too, ended Jobs after their TTL."""
         self.clock.advance(seconds)
         self.pods = {name: pods for name, pods in self.pods.items() if name in self.jobs}
-        if seconds >= JOB_TTL_SECONDS:
-            self.jobs = {name: job for name, job in self.jobs.items() if not job.ended}
+        for job in [job for job in self.jobs.values() if job.ended and seconds >= JOB_TTL_SECONDS]:
+            self._expired.add((job.name, job.owner_uid))
+            self._tell("DELETED", self.jobs.pop(job.name))
 
 
 def judge_change(before: Transcription, after: Transcription) -> None:
@@ -212,6 +215,8 @@ class Leader:
         self.operator = Operator(world, world.clock, outbox, **settings)
         self.loop: Loop = self.operator.loop
         self.watch: list[Event] = []
+        self.has_missed = False
+        """Whether a word of a watch was lost since the last list."""
         self.surprises: list[BaseException] = []
         conclude = self.loop._conclude
 
@@ -233,6 +238,12 @@ class Leader:
     async def resync(self) -> None:
         await self.loop._resync.relist()
         await self.loop._resync.find_asked()
+        self.has_missed = False
+
+    def miss(self, index: int) -> None:
+        """A word of a watch is lost."""
+        self.watch.pop(index)
+        self.has_missed = True
 
     def hear(self, index: int) -> None:
         """One word of a watch, as the handlers take it."""
@@ -253,8 +264,8 @@ class Leader:
             cache.drop_job(thing.name, thing.uid)
         elif not cache.put_job(thing):
             return
-        name = thing.owner_name or ""
-        if kind != "DELETED" or cache.get(name) is not None:
+        name, is_over = thing.owner_name or "", kind == "DELETED" or thing.ended is not None
+        if not is_over or cache.get(name) is not None:
             queue.add(name)
 
     async def work(self) -> None:
@@ -281,6 +292,3 @@ class Leader:
 async def work_side_by_side(leaders: list[Leader]) -> None:
     """Their steps mingle as the event loop has it."""
     await asyncio.gather(*(leader.work() for leader in leaders))
-
-
-__all__ = ["POLICY", "Leader", "World"]
