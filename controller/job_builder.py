@@ -43,6 +43,7 @@ TTL_SECONDS = 600  # time enough to see how it ended, and less than alerts on fa
 SCRATCH_LIMIT = "20Gi"
 TOKEN_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105  # a folder
 MOST_REPORTS_A_SECOND = 100
+REPORTS_A_HEARTBEAT = 5
 TOKEN_SECONDS = 3607  # the kubelet renews it; an odd value is never taken for the default
 
 
@@ -101,8 +102,14 @@ def build_task(transcription: Transcription, attempt: int, settings: ControllerS
         callback_url=spec.callback.url if spec.callback else settings.callback_url,
         callback_id=build_callback_id(t.uid, attempt),
         metadata=spec.metadata,
-        progress_interval_seconds=max(settings.progress_interval_seconds, active / MOST_REPORTS_A_SECOND),
+        progress_interval_seconds=_find_interval(settings, active),
     )
+
+
+def _find_interval(settings: ControllerSettings, active: int) -> float:
+    """Yet never so rarely that a worker would be taken for silent."""
+    wanted = max(settings.progress_interval_seconds, active / MOST_REPORTS_A_SECOND)
+    return min(wanted, max(settings.progress_interval_seconds, settings.heartbeat_seconds / REPORTS_A_HEARTBEAT))
 
 
 def _build_labels(transcription: Transcription, attempt: int) -> dict[str, str]:

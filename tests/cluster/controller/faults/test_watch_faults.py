@@ -69,9 +69,10 @@ def test_f30_the_resync_goes_on_when_watches_are_silent(stage: Stage) -> None:
     assert_one_job(stage.arena, live(stage.arena, "f30"))
 
 
-@pytest.mark.parametrize(
-    "line", [None, b'{"type": "ODD", "object": {"metadata": {"name": "x"}}}\n', b" " * 2**23 + b"\n"]
-)
+ODD = b'{"type": "ODD", "object": {"metadata": {"name": "x"}}}\n'
+
+
+@pytest.mark.parametrize("line", [None, ODD, b" " * 2**23 + b"\n"], ids=["cut", "unknown", "huge"])
 def test_f31_it_survives_a_line_that_is_cut_unknown_or_huge(stage: Stage, line: bytes | None) -> None:
     faults = [Once(line) for _ in KINDS]
     spoil(stage, *faults)
