@@ -159,8 +159,41 @@ def take_job(loop: Loop, event: kopf.RawEvent) -> None:
         loop.cache.drop_job(job.name, job.uid)
     elif not loop.cache.put_job(job):
         return
-    if name is not None and not (is_gone and loop.cache.get(name) is None):
+    is_over = is_gone or job.ended is not None
+    if name is not None and not (is_over and loop.cache.get(name) is None):
         loop.queue.add(name)
+
+
+class NoBase(kopf.DiffBaseStorage):
+    """No handler of ours asks what has changed: without this Kopf copies every object of every event to find out."""
+
+    def build(self, **_: Any) -> Any:
+        return {}
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Keep nothing."""
+
+
+class NoProgress(kopf.ProgressStorage):
+    """Nor does any of ours go on where it stopped."""
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Keep nothing."""
+
+    def purge(self, **_: Any) -> None:
+        """There is nothing to remove."""
+
+    def touch(self, **_: Any) -> None:
+        """Nothing is ever put off."""
+
+    def clear(self, *, essence: Any) -> Any:
+        return essence
 
 
 def build_kopf_settings() -> kopf.OperatorSettings:
@@ -168,6 +201,8 @@ def build_kopf_settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.scanning.disabled = True
     settings.posting.enabled = False
+    settings.persistence.diffbase_storage = NoBase()
+    settings.persistence.progress_storage = NoProgress()
     settings.peering.standalone = True
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 10

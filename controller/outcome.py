@@ -64,9 +64,9 @@ WAITING_OF_CONTAINER = {
 def judge(transcription: Transcription, job: JobView, pods: Sequence[PodView]) -> Result | Failure | None:
     """The result or the failure of a Job that has ended; None while it goes on."""
     if job.ended == "Complete":
-        return _find_result(transcription, pods) or build_failure(Reason.RESULT_MISSING)
+        return find_result(transcription, pods) or build_failure(Reason.RESULT_MISSING)
     if job.ended == "Failed":
-        return _find_result(transcription, pods) or _classify(job, pods)
+        return find_result(transcription, pods) or _classify(job, pods)
     return _find_overrun(pods) or _find_refusals(pods)
 
 
@@ -105,7 +105,8 @@ def _find_refusals(pods: Sequence[PodView]) -> Failure | None:
     return build_failure(Reason.NODE_REFUSED) if len(refused) == MOST_REFUSALS else None
 
 
-def _find_result(transcription: Transcription, pods: Sequence[PodView]) -> Result | None:
+def find_result(transcription: Transcription, pods: Sequence[PodView]) -> Result | None:
+    """What a pod of this attempt has stored, by its last words."""
     outcomes = (_parse_outcome(pod) for pod in sorted(pods, key=lambda p: p.age_key))
     results = (outcome.result for outcome in outcomes if outcome and outcome.result)
     return next((result for result in results if _is_own(transcription, result)), None)

@@ -46,6 +46,8 @@ class KeyQueue:
         if when is None:
             self._deadlines.pop(key, None)
             return
+        if self._deadlines.get(key) == when:
+            return
         self._deadlines[key] = when
         heapq.heappush(self._heap, (when, key))
         self._changed.set()

@@ -27,7 +27,8 @@ class LocalController:
 
     def __init__(self, folder: Path, kubeconfig: Path, settings: Mapping[str, str]) -> None:
         self._log = folder / "controller.log"
-        self._kubeconfig = kubeconfig
+        self.kubeconfig = kubeconfig
+        self._twins = 0
         self._settings = dict(settings)
         self._process: subprocess.Popen[bytes] | None = None
         self._ports = (0, 0)
@@ -49,6 +50,32 @@ class LocalController:
                 [sys.executable, "-m", "controller"], env=self._build_env(), cwd=ROOT, stdout=log, stderr=log
             )
         wait_for(lambda: self._has_looked(looks), START_SECONDS, "the controller knows all live transcriptions")
+
+    def twin(self) -> "LocalController":
+        """Another one with the same settings, rights and namespace; not started yet."""
+        self._twins += 1
+        folder = self._log.parent / f"twin-{self._twins}"
+        folder.mkdir()
+        return LocalController(folder, self.kubeconfig, self._settings)
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def send(self, how: signal.Signals) -> None:
+        """Signal it, and do not wait."""
+        assert self._process is not None
+        self._process.send_signal(how)
+
+    def end_within(self, seconds: float) -> None:
+        """SIGTERM, and SIGKILL when that takes longer."""
+        assert self._process is not None
+        self.send(signal.SIGTERM)
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self._process = None
 
     def stop(self) -> None:
         """SIGTERM, and wait."""
@@ -89,7 +116,7 @@ class LocalController:
     def _build_env(self) -> dict[str, str]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("CONTROLLER_", "AWS_"))}
         ports = {"CONTROLLER_HEALTH_PORT": str(self._ports[0]), "CONTROLLER_METRICS_PORT": str(self._ports[1])}
-        return kept | self._settings | ports | {"KUBECONFIG": str(self._kubeconfig)}
+        return kept | self._settings | ports | {"KUBECONFIG": str(self.kubeconfig)}
 
 
 def write_kubeconfig(kubectl: Kubectl, account: str, path: Path) -> Path:

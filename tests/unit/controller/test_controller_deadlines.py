@@ -93,4 +93,9 @@ def test_no_deadline_counts_what_was_spent_suspended_when_it_is_resumed() -> Non
     resumed = resting.model_copy(update={"spec": resting.spec.model_copy(update={"suspend": False})})
     started = decide(seen(resumed), POLICY, after(9999))
     assert names(started) == ["PatchStatus", "CreateJob"]
-    assert started.wake_at == after(9999 + 60)
+    waiting = apply_status(resumed, started.steps)
+    job = a_job(created=after(9999), started=after(9999))
+    assert "DeleteJob" not in names(decide(seen(waiting, job=job), POLICY, after(9999 + 59)))
+    late = status_of(decide(seen(waiting, job=job), POLICY, after(9999 + 60))).failure
+    assert late is not None
+    assert late.reason == Reason.QUEUE_DEADLINE_EXCEEDED

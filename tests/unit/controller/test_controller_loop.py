@@ -167,26 +167,13 @@ def test_job_that_makes_no_sense_is_left_alone(caplog: pytest.LogCaptureFixture)
     assert caplog.records[0].__dict__["job"] == "clip-1"
 
 
-@pytest.mark.parametrize(("job", "write"), [(a_job(ready=1), "delete"), (a_job(ended="Failed"), "expire")])
-def test_job_is_removed_when_its_settled_transcription_has_left_the_watch(job: Any, write: str) -> None:
+@pytest.mark.parametrize(("job", "writes"), [(a_job(ready=1), ["delete"]), (a_job(ended="Failed"), [])])
+def test_live_job_is_removed_when_its_settled_transcription_has_left_the_watch(job: Any, writes: list[str]) -> None:
     cluster = FakeCluster(a_transcription(FAILED, labels=LABELS))
     cluster.jobs["clip-1"] = job
     operator = run(cluster)
-    assert cluster.writes == [write]
+    assert cluster.writes == writes
     assert len(operator.cache) == 0
-
-
-def test_job_is_forgotten_when_it_is_gone_before_it_gets_its_ttl() -> None:
-    cluster = FakeCluster(a_transcription(STORED))
-
-    async def expire_nothing(_: Any) -> None:
-        cluster.jobs.clear()
-
-    cluster.expire_job = expire_nothing  # type: ignore[assignment,method-assign]
-    cluster.jobs["clip-1"] = a_job(ended="Complete")
-    operator = run(cluster)
-    assert cluster.transcriptions["clip"].status.state is State.SUCCEEDED
-    assert operator.cache.get_job("clip-1") is None
 
 
 def test_nothing_is_read_when_a_key_without_jobs_comes() -> None:

@@ -2,7 +2,7 @@ import asyncio
 from datetime import timedelta
 
 from controller.queue import KeyQueue
-from tests.support.controller_fakes import Clock
+from tests.support.controller_fakes import NOW, Clock
 
 
 async def take_all(queue: KeyQueue) -> list[str]:
@@ -126,3 +126,10 @@ def test_the_wait_of_each_key_is_told() -> None:
         return waits
 
     assert asyncio.run(scene()) == [4, 1]
+
+
+def test_memory_does_not_grow_when_the_same_deadline_is_set_again_and_again() -> None:
+    queue = KeyQueue(Clock())
+    for _ in range(1000):
+        queue.wake_at("a", NOW + timedelta(days=1))
+    assert len(queue._heap) == 1
