@@ -1,6 +1,8 @@
 """A controller behind a proxy that goes wrong as a test says, with workers that are played and a receiver."""
 
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -18,6 +20,24 @@ class Stage:
     arena: Arena
     proxy: FaultProxy
     sink: Sink
+
+    @contextmanager
+    def kept_up(self) -> Iterator[None]:
+        """As by the kubelet: a controller that ends by itself is started again."""
+        is_over = threading.Event()
+
+        def watch() -> None:
+            while not is_over.wait(0.2):
+                if not self.arena.controller.is_running:
+                    self.start()
+
+        keeper = threading.Thread(target=watch, name="kubelet")
+        keeper.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            keeper.join()
 
     def start(self, **settings: str) -> None:
         """A controller that comes by the proxy."""

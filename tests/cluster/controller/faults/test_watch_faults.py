@@ -1,6 +1,7 @@
 """F28 to F33: watches that are refused, cut, silent, senseless, late, repeated or lossy."""
 
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -16,10 +17,15 @@ KINDS = (PLURAL, "jobs")
 
 
 @pytest.fixture(autouse=True)
-def _running(stage: Stage) -> None:
-    """One controller for all tests of this module, which looks at everything every five seconds."""
+def _running(stage: Stage) -> Iterator[None]:
+    """One controller for all tests of this module, which looks at everything every five seconds.
+
+    A watch that cannot go on ends it; then it is started again, as the kubelet would.
+    """
     if not stage.arena.controller.is_running:
         stage.start(resync_seconds="5")
+    with stage.kept_up():
+        yield
 
 
 def spoil(stage: Stage, *faults: WatchFault) -> None:
@@ -78,7 +84,6 @@ def test_f31_it_survives_a_line_that_is_cut_unknown_or_huge(stage: Stage, line: 
     spoil(stage, *faults)
     assert_one_job(stage.arena, live(stage.arena, "f31"))
     assert all(fault.is_done for fault in faults)
-    revive(stage)
 
 
 def test_f32_final_stays_final_when_events_are_late(stage: Stage) -> None:
@@ -93,17 +98,10 @@ def test_f32_final_stays_final_when_events_come_again_and_old_ones_too(stage: St
 
 def test_f33_what_was_lost_is_found_by_the_resync(stage: Stage) -> None:
     spoil(stage, Loss(), Loss())
-    names = [stage.arena.ask(name=an_id(f"f33n{number}")) for number in range(3)]
+    names = [stage.arena.ask(name=an_id(f"f33n{number}")) for number in range(2)]
     for name in names:
         finish(stage.arena, name)
     assert_one_job(stage.arena, *names)
-
-
-def revive(stage: Stage) -> None:
-    """Whatever a watch cannot read may end the process; the kubelet would start it again."""
-    if not stage.arena.controller.is_running:
-        stage.proxy.clear()
-        stage.start(resync_seconds="5")
 
 
 def test_f30_a_silent_watch_is_reconnected_by_kopf_itself() -> None:
