@@ -34,3 +34,17 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:  # it ended just now, or it is not ours to look into
         return b""
+
+
+def kill_program(program: str, address: str) -> None:
+    """SIGKILL for the part of the dev cluster's control plane that has this name; its node has that address."""
+    pids = [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/cmdline") if _is(path, program, address)]
+    if not pids:
+        pytest.skip("the node's processes cannot be seen from here")
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+
+
+def _is(cmdline: Path, program: str, address: str) -> bool:
+    words = _read(cmdline).decode(errors="replace").split("\0")
+    return words[0].rpartition("/")[2] == program and any(address in word for word in words[1:])

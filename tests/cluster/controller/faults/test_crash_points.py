@@ -127,7 +127,9 @@ def calm(stage_of_module: Stage, bucket: Bucket) -> End:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", POINTS)
-def test_the_end_is_the_same_when_it_is_hit_at(stage: Stage, bucket: Bucket, calm: End, name: str, kind: str) -> None:
+def test_f59_and_o1_to_o8_the_end_is_the_same_when_it_is_hit_at(
+    stage: Stage, bucket: Bucket, calm: End, name: str, kind: str
+) -> None:
     sweep(stage, bucket, calm, name, kind)
 
 
