@@ -103,7 +103,7 @@ def test_a_gpu_fault_is_retried_on_another_node(arena: Arena, two_nodes: set[str
     second = arena.run(name, 2)
     assert {first["spec"]["nodeName"], second["spec"]["nodeName"]} == two_nodes
     [wish] = second["spec"]["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
-    [expression] = wish["preference"]["matchExpressions"]
+    [expression] = wish["preference"]["matchFields"]
     assert (expression["operator"], expression["values"]) == ("NotIn", [first["spec"]["nodeName"]])
     end = arena.finish(name, second)
     assert (end.attempt, end.tries, end.avoid_nodes) == (2, 2, (first["spec"]["nodeName"],))
