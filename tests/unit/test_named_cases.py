@@ -15,6 +15,8 @@ SUSPENSION = f"{CONTROLLER}/test_suspension.py"
 RETENTION = f"{CONTROLLER}/test_retention.py"
 DEADLINES = f"{CONTROLLER}/test_deadlines.py"
 FORGED = f"{CONTROLLER}/test_forged.py"
+CRASHES = "tests/cluster/controller/faults/test_crash_points.py"
+WATCHES = "tests/cluster/controller/faults/test_watch_faults.py"
 SCHEMA = f"{CONTROLLER}/test_schema.py"
 SCOPE = f"{CONTROLLER}/test_scope.py"
 EVENTS = f"{CONTROLLER}/test_events.py"
@@ -145,6 +147,11 @@ CASES: dict[str, tuple[str, ...]] = {
     "upgrade with running jobs": (f"{SCOPE}::test_one_that_runs_goes_on_when_the_controller_is_upgraded",),
     "restart: kill operator at every API call": (
         "tests/programs/controller/test_controller_stories.py::test_end_is_the_same_when_it_dies_at_any_write",
+        f"{CRASHES}::test_f59_and_o1_to_o8_the_end_is_the_same_when_it_is_hit_at",
+    ),
+    "restart: drop each event once": (f"{WATCHES}::test_f33_what_was_lost_is_found_by_the_resync",),
+    "restart: serve an older state": (
+        f"{WATCHES}::test_f32_final_stays_final_when_events_come_again_and_old_ones_too",
     ),
 }
 
