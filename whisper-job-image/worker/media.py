@@ -1,7 +1,7 @@
 """The only door to ffmpeg: any file in, mono 16 kHz samples out. Called by the pipeline.
 
-A file is hostile until decoded: its container is told by its content alone, ffmpeg runs locked in, reads that file as nothing
-else, decodes nothing but sound, and what comes out is counted here. Playlists, pictures and subtitles are refused.
+A file is hostile until decoded: its container is told by its content alone, ffmpeg runs locked in, reads that file as
+nothing else, decodes nothing but sound, and what comes out is counted here. Playlists, pictures, subtitles are refused.
 """
 
 import json
@@ -27,9 +27,7 @@ BYTES_PER_SECOND = 2 * SAMPLE_RATE
 PROBE = Limits(output_bytes=1 << 20, seconds=60, cpu_seconds=20)
 MOST_STREAMS = 128
 SLOW_SENTENCE = "Reading the file took too long: retry, or convert it to MP4 or MP3 and send a new request."
-HEAVY_SENTENCE = (
-    "Reading the file takes more work than any recording should: convert it to MP4 or MP3 and send a new request."
-)
+HEAVY_SENTENCE = "The file takes more work to read than any recording should: convert it to MP3 and send a new request."
 
 AUDIO_DECODERS = (
     "aac,aac_latm,mp3float,mp3,mp2float,mp2,mp1float,mp1,flac,alac,opus,libopus,vorbis,libvorbis,ac3,eac3,dca,truehd,mlp,wavpack,tta,"

@@ -1,7 +1,7 @@
 """Runs a program that reads a hostile file, locked in. Called by `media`.
 
-The program reads the files that it is given and the libraries of the system, and writes to two pipes. It has no network, no
-further process, and an end of time, output, memory and computing time (docs/decisions/0013-a-sandbox-for-ffmpeg.md).
+It reads the files that it is given and the libraries of the system, and writes to two pipes. It has no network, no
+further process, and an end of time, output, memory and computing (docs/decisions/0013-a-sandbox-for-ffmpeg.md).
 """
 
 import os

@@ -10,7 +10,7 @@ from worker.sandbox_kernel import UnavailableError, syscall
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # the same on every architecture
 ASK_VERSION = 1
 PATH_BENEATH = 1
-EXECUTE, READ_FILE = 1 << 0, 1 << 2
+EXECUTE, READ_FILE, READ_FOLDER = 1 << 0, 1 << 2, 1 << 3
 FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 5: 16}  # how many rights on files there are, from which version on
 TCP_RIGHTS = 0b11  # bind, connect; from version 4 on
 SCOPES = 0b11  # no abstract sockets of others, no signals to others; from version 6 on
@@ -28,7 +28,7 @@ def restrict(readable: Iterable[str], executable: Iterable[str]) -> None:
     """From here on this process reads these files and folders, runs those files, writes nothing, and has no TCP."""
     ruleset = _create_ruleset(find_version())
     for path in readable:
-        _allow(ruleset, path, READ_FILE)
+        _allow(ruleset, path, READ_FILE | READ_FOLDER if os.path.isdir(path) else READ_FILE)
     for path in executable:
         _allow(ruleset, path, READ_FILE | EXECUTE)
     syscall(RESTRICT_SELF, c_int(ruleset), c_uint(0))
