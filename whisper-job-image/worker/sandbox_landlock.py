@@ -1,6 +1,7 @@
 """Landlock: which files a program may see. Called by `sandbox_child`."""
 
 import os
+import stat
 import struct
 from collections.abc import Iterable
 from ctypes import c_int, c_uint, c_ulong
@@ -28,7 +29,7 @@ def restrict(readable: Iterable[str], executable: Iterable[str]) -> None:
     """From here on this process reads these files and folders, runs those files, writes nothing, and has no TCP."""
     ruleset = _create_ruleset(find_version())
     for path in readable:
-        _allow(ruleset, path, READ_FILE | READ_FOLDER if os.path.isdir(path) else READ_FILE)
+        _allow(ruleset, path, READ_FILE | READ_FOLDER)
     for path in executable:
         _allow(ruleset, path, READ_FILE | EXECUTE)
     syscall(RESTRICT_SELF, c_int(ruleset), c_uint(0))
@@ -51,8 +52,8 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except FileNotFoundError:
         return
-    try:
-        rule = struct.pack("=Qi", rights, descriptor)
-        syscall(ADD_RULE, c_int(ruleset), c_int(PATH_BENEATH), rule, c_uint(0))
-    finally:
-        os.close(descriptor)
+    if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+        rights &= ~READ_FOLDER
+    rule = struct.pack("=Qi", rights, descriptor)
+    syscall(ADD_RULE, c_int(ruleset), c_int(PATH_BENEATH), rule, c_uint(0))
+    os.close(descriptor)
