@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 
 class ExitCode(IntEnum):
-    """How the worker ends; the bridge to podFailurePolicy. 64-79 permanent, 80-95 transient, 96-99 GPU."""
+    """How the worker ends; the bridge to podFailurePolicy. 64-79 permanent, 80-95 transient, 96-99 the node, its GPU most often."""
 
     DONE = 0
     BAD_TASK = 64
@@ -17,10 +17,10 @@ class ExitCode(IntEnum):
     RESULT_DENIED = 70
     STORAGE_UNAVAILABLE = 80
     MODEL_UNAVAILABLE = 81
-    SANDBOX_UNAVAILABLE = 82
     INTERNAL = 85
     GPU_FAULT = 96
     GPU_OUT_OF_MEMORY = 97
+    SANDBOX_UNAVAILABLE = 98
     TERMINATED = 143
 
 

@@ -103,7 +103,8 @@ def a_master(url: str) -> bytes:
 def a_dash(url: str) -> bytes:
     return (
         '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static"'
-        ' mediaPresentationDuration="PT1S"><Period><AdaptationSet mimeType="audio/wav"><Representation id="1" bandwidth="1">'
+        ' mediaPresentationDuration="PT1S"><Period><AdaptationSet mimeType="audio/wav">'
+        '<Representation id="1" bandwidth="1">'
         f"<BaseURL>{url}</BaseURL></Representation></AdaptationSet></Period></MPD>"
     ).encode()
 
@@ -241,7 +242,7 @@ DAMAGED: dict[str, Case] = {
     "175_id3_many": _refused(an_id3(0) * 5000),
     "175_broken_frames": Case(broken_frames, SAMPLES),
     "182_rare_codec": Case(lambda w: patch_after(w["tone.wav"], b"fmt ", 4, b"\x22\0"), REFUSED, BROKEN),
-    "173_encrypted": Case(lambda w: w["locked.mp4"], REFUSED),
+    "173_encrypted": Case(lambda w: w["locked.mp4"], BROKEN, SAMPLES),
 }
 BOMBS: dict[str, Case] = {
     "155_says_100_hours": Case(lambda _: a_wav(bytes(100), rate=8000, bits=8, declared=2_880_000_000), SAMPLES, LONG),

@@ -117,9 +117,12 @@ def _read_only_as(demuxer: str) -> list[str]:
 
 
 def _parse_seconds(output: Output) -> float | None:
-    """The declared length; NoAudioError when there is no sound at all."""
+    """The declared length; a WorkerError when there is no sound at all."""
     found: dict[str, Any] = json.loads(output.stdout)
-    if all(stream.get("codec_type") != "audio" for stream in found.get("streams", [])):
+    kinds = {stream.get("codec_type") for stream in found.get("streams", [])}
+    if not kinds:
+        raise UnreadableMediaError("no streams")
+    if "audio" not in kinds:
         raise NoAudioError("no audio stream")
     try:
         return float(found["format"]["duration"])
