@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 
 class ExitCode(IntEnum):
-    """How the worker ends; the bridge to podFailurePolicy. 64-79 permanent, 80-95 transient, 96-99 the node, its GPU most often."""
+    """How the worker ends; the bridge to podFailurePolicy. 64-79 permanent, 80-95 transient, 96-99 GPU or node."""
 
     DONE = 0
     BAD_TASK = 64

@@ -9,6 +9,7 @@ from typing import BinaryIO
 HEAD_BYTES = 512
 ID3_HEADER_BYTES = 10
 MOST_ID3_TAGS = 8
+MOST_ZEROS = 2048
 
 SIGNATURES = {
     b"OggS": "ogg",
@@ -36,11 +37,12 @@ TRANSPORT_PACKETS = ((0, 188), (4, 192), (0, 204))  # where the first sync byte 
 def find_demuxer(path: Path) -> str | None:
     """The name that ffmpeg has for the demuxer, None for what is no container of sound or film."""
     with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
+        at, head = 0, file.read(HEAD_BYTES)
         for _ in range(MOST_ID3_TAGS):
             if not head.startswith(b"ID3"):
                 return match(head)
-            head = _read_behind_tag(file, head)
+            at += _measure_tag(head)
+            at, head = _read_behind_zeros(file, at)
     return None
 
 
@@ -56,14 +58,20 @@ def match(head: bytes) -> str | None:
     return CHUNKED.get((head[:4], head[8:12])) or _match_mpeg_audio(head)
 
 
-def _read_behind_tag(file: BinaryIO, head: bytes) -> bytes:
-    """What follows an ID3 tag, which MP3, AAC and FLAC files may have in front."""
+def _measure_tag(head: bytes) -> int:
+    """The size of an ID3 tag, which MP3, AAC and FLAC files may have in front."""
     size = 0
     for byte in head[6:ID3_HEADER_BYTES]:
         size = size << 7 | byte & 0x7F
-    file.seek(file.tell() - len(head) + ID3_HEADER_BYTES + size)
-    # some writers leave the tag longer than they say
-    return file.read(4 * HEAD_BYTES).lstrip(b"\0")[:HEAD_BYTES]
+    return ID3_HEADER_BYTES + size
+
+
+def _read_behind_zeros(file: BinaryIO, at: int) -> tuple[int, bytes]:
+    """What comes there, and where: some writers make the tag longer than they say."""
+    file.seek(at)
+    content = file.read(MOST_ZEROS + HEAD_BYTES)
+    zeros = len(content) - len(content.lstrip(b"\0"))
+    return at + zeros, content[zeros : zeros + HEAD_BYTES]
 
 
 def _is_transport_stream(head: bytes) -> bool:
