@@ -6,6 +6,7 @@ nothing else, decodes nothing but sound, and what comes out is counted here. Pla
 
 import json
 import logging
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,6 +44,13 @@ OPENED_DECODERS = (
     "flashsv2,msmpeg4v1,msmpeg4v2,msmpeg4,wmv1,wmv2,wmv3,vc1,prores,dnxhd,rawvideo,svq1,svq3,cinepak,qtrle,ffv1,huffyuv,ffvhuff,"
     "dvvideo,ssa,ass,dvbsub,dvdsub,pgssub,cc_dec,mov_text,srt,subrip,text,webvtt,libzvbi_teletextdec,xsub"
 )
+ERRORS: dict[str, type[WorkerError]] = {
+    "error while loading shared libraries": InternalError,
+    "matches no streams": NoAudioError,
+    r"not on whitelist.*\n.*Error while opening decoder": UnsupportedMediaError,
+    r"no decoder found for|Decoder \(codec .*\) not found": UnsupportedMediaError,
+}
+"""Beside that it cannot be read; the words are those of ffmpeg 5 and 7."""
 
 logger = logging.getLogger(__name__)
 
@@ -94,8 +102,9 @@ def decode(media: Media, max_seconds: float, sandbox: Sandbox = STRICT) -> bytea
         raise _explain(output)
     if not output.stdout:
         raise NoAudioError("the audio track is empty")
-    if output.stderr:
-        logger.warning("ffmpeg complained", extra={"stderr": output.stderr})
+    complaints = _find_complaints(output)
+    if complaints:
+        logger.warning("ffmpeg complained", extra={"stderr": complaints})
     return output.stdout
 
 
@@ -138,9 +147,11 @@ def _explain(output: Output) -> WorkerError:
         return UnreadableMediaError(f"{output.cpu_seconds:.0f} s of computing", HEAVY_SENTENCE)
     if output.code == KILLED and not output.is_cut:
         return OutOfMemoryError("ffmpeg was killed")
-    if "error while loading shared libraries" in output.stderr:
-        return InternalError(output.stderr)
-    if "matches no streams" in output.stderr:
-        return NoAudioError(output.stderr)
-    is_unsupported = "not on whitelist" in output.stderr or "Decoder (codec" in output.stderr
-    return UnsupportedMediaError(output.stderr) if is_unsupported else UnreadableMediaError(output.stderr)
+    error = next((e for pattern, e in ERRORS.items() if re.search(pattern, output.stderr)), UnreadableMediaError)
+    return error(_find_complaints(output))
+
+
+def _find_complaints(output: Output) -> str:
+    """What ffmpeg said, but for each decoder of a film that it was not allowed to use."""
+    lines = output.stderr.splitlines()
+    return "\n".join(line for line in lines if not re.search("not on whitelist|Last message repeated", line))
