@@ -27,6 +27,8 @@ SAMPLE_RATE = 16_000
 BYTES_PER_SECOND = 2 * SAMPLE_RATE
 PROBE = Limits(output_bytes=1 << 20, seconds=60, cpu_seconds=20)
 MOST_STREAMS = 128
+# a thread takes 8 MiB of address space, and by default there is one for each core of the node
+ONE_THREAD = ("-threads", "1", "-filter_threads", "1")
 SLOW_SENTENCE = "Reading the file took too long: retry, or convert it to MP4 or MP3 and send a new request."
 HEAVY_SENTENCE = "The file takes more work to read than any recording should: convert it to MP3 and send a new request."
 
@@ -67,7 +69,7 @@ def probe(path: Path, max_seconds: float, sandbox: Sandbox = STRICT) -> Media:
     """Look at the file; a WorkerError of the fitting reason when it is nothing to transcribe."""
     demuxer = _find_demuxer(path)
     command = [
-        *("ffprobe", "-v", "error", "-hide_banner", *_read_only_as(demuxer)),
+        *("ffprobe", "-v", "error", "-hide_banner", "-threads", "1", *_read_only_as(demuxer)),
         *("-codec_whitelist:v", OPENED_DECODERS, "-codec_whitelist:s", OPENED_DECODERS),
         *("-show_entries", "format=duration:stream=codec_type", "-of", "json", f"file:{path}"),
     ]
@@ -85,7 +87,7 @@ def probe(path: Path, max_seconds: float, sandbox: Sandbox = STRICT) -> Media:
 def decode(media: Media, max_seconds: float, sandbox: Sandbox = STRICT) -> bytearray:
     """The first audio track as little-endian 16-bit samples."""
     command = [
-        *("ffmpeg", "-v", "error", "-hide_banner", "-nostdin", "-threads", "1", *_read_only_as(media.container)),
+        *("ffmpeg", "-v", "error", "-hide_banner", "-nostdin", *ONE_THREAD, *_read_only_as(media.container)),
         # before -i it ends the reading; after it, only the writing
         *("-t", f"{max_seconds + 1:.0f}", "-i", f"file:{media.path}"),
         *("-map", "0:a:0", "-vn", "-sn", "-dn", "-f", "s16le", "-ac", "1", "-ar", str(SAMPLE_RATE), "pipe:1"),
