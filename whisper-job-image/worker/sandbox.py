@@ -56,15 +56,19 @@ class Sandbox:
 
     def run(self, command: Sequence[str], limits: Limits, readable: Sequence[Path] = ()) -> Output:
         """Run a command that may read these files; SandboxUnavailableError when it cannot be locked in."""
+        output = _run_capped(self.wrap(command, limits, readable), limits)
+        if output.code == EXIT_UNAVAILABLE:
+            raise SandboxUnavailableError(output.stderr)
+        return output
+
+    def wrap(self, command: Sequence[str], limits: Limits, readable: Sequence[Path] = ()) -> list[str]:
+        """The command that locks itself in and becomes this one; what it is given to read may also come by a pipe."""
         program = shutil.which(command[0], path=os.defpath)
         if program is None:
             raise InternalError(f"there is no {command[0]}")
         files = tuple(str(path.absolute()) for path in readable)
         cell = Cell(self.is_strict, limits.memory_bytes, limits.cpu_seconds, files, (program, *command[1:]))
-        output = _run_capped([sys.executable, "-I", "-S", "-c", START, ROOT, *cell.to_arguments()], limits)
-        if output.code == EXIT_UNAVAILABLE:
-            raise SandboxUnavailableError(output.stderr)
-        return output
+        return [sys.executable, "-I", "-S", "-c", START, ROOT, *cell.to_arguments()]
 
 
 STRICT = Sandbox()

@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> None:
     """Become the program; when that cannot be, end with a code that says so."""
     try:
         enter(Cell.parse(arguments))
-    except (UnavailableError, OSError) as error:
+    except Exception as error:  # noqa: BLE001  # whatever it is, the file is not to blame
         sys.stderr.write(f"sandbox: {error}\n")
         sys.stderr.flush()
     os._exit(EXIT_UNAVAILABLE)
