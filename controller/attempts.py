@@ -8,7 +8,10 @@ from crds.reasons import WAITING, Reason, WaitingReason
 from crds.transcriptionjob import ConditionType, Failure, JobRef, State, Status, Transcription
 from crds.worker import build_job_name
 
-ELSEWHERE = {Reason.GPU_FAULT, Reason.GPU_OUT_OF_MEMORY, Reason.NODE_REFUSED, Reason.STALE_HEARTBEAT}
+ELSEWHERE = {
+    *(Reason.GPU_FAULT, Reason.GPU_OUT_OF_MEMORY, Reason.SANDBOX_UNAVAILABLE),
+    *(Reason.NODE_REFUSED, Reason.STALE_HEARTBEAT),
+}
 """Failures of the place, not of the file: another attempt may do better on another node."""
 
 MOST_AVOIDED = 10

@@ -25,11 +25,12 @@ REASON_OF_EXIT_CODE = {
     int(ExitCode.RESULT_DENIED): Reason.RESULT_DENIED,
     int(ExitCode.STORAGE_UNAVAILABLE): Reason.STORAGE_UNAVAILABLE,
     int(ExitCode.MODEL_UNAVAILABLE): Reason.MODEL_UNAVAILABLE,
+    int(ExitCode.SANDBOX_UNAVAILABLE): Reason.SANDBOX_UNAVAILABLE,
     int(ExitCode.GPU_OUT_OF_MEMORY): Reason.GPU_OUT_OF_MEMORY,
     int(ExitCode.TERMINATED): Reason.WORKER_TERMINATED,
     SIGKILL_EXIT_CODE: Reason.WORKER_TERMINATED,
     **dict.fromkeys((c for c in TRANSIENT_EXIT_CODES if c not in {80, 81}), Reason.INTERNAL_ERROR),
-    **dict.fromkeys((c for c in GPU_EXIT_CODES if c != ExitCode.GPU_OUT_OF_MEMORY), Reason.GPU_FAULT),
+    **dict.fromkeys((c for c in GPU_EXIT_CODES if c not in {97, 98}), Reason.GPU_FAULT),
 }
 
 MOST_REFUSALS = 3

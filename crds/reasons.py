@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 
 class ExitCode(IntEnum):
-    """How the worker ends; the bridge to podFailurePolicy. 64-79 permanent, 80-95 transient, 96-99 GPU."""
+    """How the worker ends; the bridge to podFailurePolicy. 64-79 permanent, 80-95 transient, 96-99 GPU or node."""
 
     DONE = 0
     BAD_TASK = 64
@@ -20,6 +20,7 @@ class ExitCode(IntEnum):
     INTERNAL = 85
     GPU_FAULT = 96
     GPU_OUT_OF_MEMORY = 97
+    SANDBOX_UNAVAILABLE = 98
     TERMINATED = 143
 
 
@@ -44,6 +45,7 @@ class Reason(StrEnum):
     MODEL_UNKNOWN = "ModelUnknown"
     STORAGE_UNAVAILABLE = "StorageUnavailable"
     MODEL_UNAVAILABLE = "ModelUnavailable"
+    SANDBOX_UNAVAILABLE = "SandboxUnavailable"
     INTERNAL_ERROR = "InternalError"
     GPU_FAULT = "GpuFault"
     GPU_OUT_OF_MEMORY = "GpuOutOfMemory"
@@ -120,6 +122,11 @@ REASONS: dict[Reason, ReasonInfo] = {
         "The model could not be loaded: check the model volume or download, then retry.",
         True,
         ExitCode.MODEL_UNAVAILABLE,
+    ),
+    Reason.SANDBOX_UNAVAILABLE: ReasonInfo(
+        "The node cannot lock in the program that reads the file: use nodes whose kernel has Landlock, then retry.",
+        True,
+        ExitCode.SANDBOX_UNAVAILABLE,
     ),
     Reason.INTERNAL_ERROR: ReasonInfo(
         "The worker failed for a reason of its own: see its log, then retry.", True, ExitCode.INTERNAL

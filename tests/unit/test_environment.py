@@ -29,7 +29,7 @@ def test_every_variable_of_the_worker_is_one_of_its_settings() -> None:
     given = {entry["name"] for entry in container["env"] if entry["name"].startswith("WORKER_")}
     known = {f"WORKER_{name}".upper() for name in WorkerSettings.model_fields}
     assert given - known == set()
-    left_to_defaults = {"WORKER_MODEL_DIR", "WORKER_MAX_INPUT_BYTES", "WORKER_MAX_AUDIO_SECONDS"}
+    left_to_defaults = {"WORKER_MODEL_DIR", "WORKER_MAX_INPUT_BYTES", "WORKER_MAX_AUDIO_SECONDS", "WORKER_SANDBOX"}
     assert known - given == left_to_defaults
 
 

@@ -80,6 +80,10 @@ class ModelUnavailableError(WorkerError):
     reason = Reason.MODEL_UNAVAILABLE
 
 
+class SandboxUnavailableError(WorkerError):
+    reason = Reason.SANDBOX_UNAVAILABLE
+
+
 class GpuFaultError(WorkerError):
     reason = Reason.GPU_FAULT
 

@@ -1,20 +1,18 @@
 """The only door to ffmpeg: any file in, mono 16 kHz samples out. Called by the pipeline.
 
-A file is hostile until decoded: it is known by its content alone, ffmpeg may open nothing but that file, and only as
-a container of sound or film, and what comes out is counted here. Playlists, pictures and subtitles are refused.
+A file is hostile until decoded: its container is told by its content alone, ffmpeg runs locked in, reads that file as
+nothing else, decodes nothing but sound, and what comes out is counted here. Playlists, pictures, subtitles are refused.
 """
 
 import json
 import logging
-import os
-import selectors
-import time
-from collections.abc import Iterator, Sequence
+import re
 from pathlib import Path
-from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
-from typing import IO, Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
+from worker.containers import find_demuxer
 from worker.errors import (
+    EmptyInputError,
     InternalError,
     NoAudioError,
     OutOfMemoryError,
@@ -23,155 +21,139 @@ from worker.errors import (
     UnsupportedMediaError,
     WorkerError,
 )
+from worker.sandbox import KILLED, STRICT, Limits, Output, Sandbox
 
 SAMPLE_RATE = 16_000
 BYTES_PER_SECOND = 2 * SAMPLE_RATE
-CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mp3,wav,w64,flac,ogg,aac,avi,mpegts,mpeg,flv,asf,amr,aiff,caf"
-PROBE_SECONDS = 60.0
-PROBE_OUTPUT_BYTES = 1 << 20
-STDERR_BYTES = 4096
-KILLED = -9
+PROBE = Limits(output_bytes=1 << 20, seconds=60, cpu_seconds=20)
+MOST_STREAMS = 128
+# a thread takes 8 MiB of address space, and by default there is one for each core of the node
+ONE_THREAD = ("-threads", "1", "-filter_threads", "1")
 SLOW_SENTENCE = "Reading the file took too long: retry, or convert it to MP4 or MP3 and send a new request."
+HEAVY_SENTENCE = "The file takes more work to read than any recording should: convert it to MP3 and send a new request."
 
-_INPUT_LIMITS = ["-protocol_whitelist", "file", "-format_whitelist", CONTAINERS, "-max_streams", "128"]
+AUDIO_DECODERS = (
+    "aac,aac_latm,mp3float,mp3,mp2float,mp2,mp1float,mp1,flac,alac,opus,libopus,vorbis,libvorbis,ac3,eac3,dca,truehd,mlp,wavpack,tta,"
+    "wmav1,wmav2,wmapro,wmavoice,wmalossless,amrnb,amrwb,gsm,gsm_ms,libgsm,libgsm_ms,speex,libspeex,nellymoser,qdm2,mace3,mace6,"
+    "g722,g726,g726le,g723_1,adpcm_ms,adpcm_ima_wav,adpcm_ima_qt,adpcm_swf,adpcm_yamaha,pcm_alaw,pcm_mulaw,pcm_bluray,pcm_dvd,s302m,"
+    "pcm_s8,pcm_s8_planar,pcm_u8,pcm_s16be,pcm_s16be_planar,pcm_s16le,pcm_s16le_planar,pcm_s24be,pcm_s24le,pcm_s24le_planar,"
+    "pcm_s32be,pcm_s32le,pcm_s32le_planar,pcm_s64be,pcm_s64le,pcm_u16be,pcm_u16le,pcm_u24be,pcm_u24le,pcm_u32be,pcm_u32le,"
+    "pcm_f32be,pcm_f32le,pcm_f64be,pcm_f64le"
+)
+# ffprobe opens a decoder for each stream, or fails. These it may open; they get nothing to decode.
+OPENED_DECODERS = (
+    "h264,hevc,libdav1d,av1,vp8,vp9,mpeg4,mpeg2video,mpeg1video,mpegvideo,mjpeg,png,theora,h263,h263p,h263i,flv,vp6,vp6a,vp6f,flashsv,"
+    "flashsv2,msmpeg4v1,msmpeg4v2,msmpeg4,wmv1,wmv2,wmv3,vc1,prores,dnxhd,rawvideo,svq1,svq3,cinepak,qtrle,ffv1,huffyuv,ffvhuff,"
+    "dvvideo,ssa,ass,dvbsub,dvdsub,pgssub,cc_dec,mov_text,srt,subrip,text,webvtt,libzvbi_teletextdec,xsub"
+)
+ERRORS: dict[str, type[WorkerError]] = {
+    "error while loading shared libraries": InternalError,
+    "matches no streams": NoAudioError,
+    r"not on whitelist.*\n.*Error while opening decoder": UnsupportedMediaError,
+    r"no decoder found for|Decoder \(codec .*\) not found": UnsupportedMediaError,
+}
+"""Beside that it cannot be read; the words are those of ffmpeg 5 and 7."""
 
 logger = logging.getLogger(__name__)
 
 
 class Media(NamedTuple):
-    """A file that ffmpeg can open and that has sound. The length is what it says of itself, if it does."""
+    """A file that ffmpeg can open. The length is what it says of itself, if it does."""
 
     path: Path
     container: str
     declared_seconds: float | None
 
 
-class Output(NamedTuple):
-    code: int
-    stdout: bytearray
-    stderr: str
-    is_cut: bool
-
-
-def probe(path: Path, max_seconds: float) -> Media:
+def probe(path: Path, max_seconds: float, sandbox: Sandbox = STRICT) -> Media:
     """Look at the file; a WorkerError of the fitting reason when it is nothing to transcribe."""
-    show = "format=format_name,duration:stream=codec_type"
+    demuxer = _find_demuxer(path)
     command = [
-        "ffprobe",
-        "-v",
-        "error",
-        "-hide_banner",
-        *_INPUT_LIMITS,
-        "-show_entries",
-        show,
-        "-of",
-        "json",
-        f"file:{path}",
+        *("ffprobe", "-v", "error", "-hide_banner", "-threads", "1", *_read_only_as(demuxer)),
+        *("-codec_whitelist:v", OPENED_DECODERS, "-codec_whitelist:s", OPENED_DECODERS),
+        *("-show_entries", "format=duration:stream=codec_type", "-of", "json", f"file:{path}"),
     ]
-    output = run_capped(command, PROBE_OUTPUT_BYTES, PROBE_SECONDS)
+    output = sandbox.run(command, PROBE, [path])
+    if "Could not open codec for input stream" in output.stderr:
+        return Media(path, demuxer, None)
     if output.code != 0 or output.is_cut:
-        raise _explain(path, output)
-    found: dict[str, Any] = json.loads(output.stdout)
-    if all(stream.get("codec_type") != "audio" for stream in found.get("streams", [])):
-        raise NoAudioError("no audio stream")
-    media = Media(path, found["format"]["format_name"], _parse_seconds(found["format"].get("duration")))
+        raise _explain(output)
+    media = Media(path, demuxer, _parse_seconds(output))
     if (media.declared_seconds or 0) > max_seconds:
         raise TooLongError(f"{media.declared_seconds} s declared")
     return media
 
 
-def decode(media: Media, max_seconds: float) -> bytearray:
+def decode(media: Media, max_seconds: float, sandbox: Sandbox = STRICT) -> bytearray:
     """The first audio track as little-endian 16-bit samples."""
     command = [
-        *("ffmpeg", "-v", "error", "-hide_banner", "-nostdin", *_INPUT_LIMITS),
+        *("ffmpeg", "-v", "error", "-hide_banner", "-nostdin", *ONE_THREAD, *_read_only_as(media.container)),
         # before -i it ends the reading; after it, only the writing
         *("-t", f"{max_seconds + 1:.0f}", "-i", f"file:{media.path}"),
         *("-map", "0:a:0", "-vn", "-sn", "-dn", "-f", "s16le", "-ac", "1", "-ar", str(SAMPLE_RATE), "pipe:1"),
     ]
-    output = run_capped(command, int(max_seconds * BYTES_PER_SECOND), 2 * PROBE_SECONDS + max_seconds / 4)
+    limits = Limits(
+        output_bytes=int(max_seconds * BYTES_PER_SECOND),
+        seconds=120 + max_seconds / 4,
+        cpu_seconds=int(60 + max_seconds / 20),
+    )
+    output = sandbox.run(command, limits, [media.path])
     if output.is_cut:
         raise TooLongError(f"more than {max_seconds} s of sound")
     if output.code != 0:
-        raise _explain(media.path, output)
+        raise _explain(output)
     if not output.stdout:
         raise NoAudioError("the audio track is empty")
-    if output.stderr:
-        logger.warning("ffmpeg complained", extra={"stderr": output.stderr})
+    complaints = _find_complaints(output)
+    if complaints:
+        logger.warning("ffmpeg complained", extra={"stderr": complaints})
     return output.stdout
 
 
-def is_known_media(head: bytes) -> bool:
-    """Whether the first bytes of a file are those of a container that is supported."""
-    if head[4:8] in {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"}:
-        return True
-    if head.startswith((b"RIFF", b"RF64", b"FORM")):
-        return head[8:12] in {b"WAVE", b"AVI ", b"AIFF", b"AIFC"}
-    return head.startswith(_SIGNATURES) or head[:1] == head[188:189] == b"G" or _is_mpeg_audio(head)
+def _find_demuxer(path: Path) -> str:
+    if path.stat().st_size == 0:
+        raise EmptyInputError
+    demuxer = find_demuxer(path)
+    if demuxer is None:
+        raise UnsupportedMediaError("the first bytes are those of no container that is known")
+    return demuxer
 
 
-_SIGNATURES = (
-    *(b"OggS", b"fLaC", b"ID3", b"FLV", b"caff", b"#!AMR", b"riff"),
-    b"\x1a\x45\xdf\xa3",  # Matroska, WebM
-    b"\x00\x00\x01\xba",  # MPEG program stream
-    b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",  # ASF
-)
+def _read_only_as(demuxer: str) -> list[str]:
+    """Nothing is guessed, and no further file, protocol, container or decoder comes in by way of this one."""
+    return [
+        *("-f", demuxer, "-format_whitelist", demuxer, "-protocol_whitelist", "file"),
+        *("-codec_whitelist", AUDIO_DECODERS, "-max_streams", str(MOST_STREAMS)),
+    ]
 
 
-def _is_mpeg_audio(head: bytes) -> bool:
-    if len(head) < 2 or head[0] != 0xFF:
-        return False
-    is_adts, is_layer_2_or_3 = head[1] & 0xF6 == 0xF0, head[1] & 0xE0 == 0xE0 and head[1] & 0x06 in {2, 4}
-    return is_adts or is_layer_2_or_3
-
-
-def _explain(path: Path, output: Output) -> WorkerError:
-    if output.code == KILLED and not output.is_cut:
-        return OutOfMemoryError("ffmpeg was killed")
-    with path.open("rb") as file:
-        is_known = is_known_media(file.read(256))
-    return UnreadableMediaError(output.stderr) if is_known else UnsupportedMediaError(output.stderr)
-
-
-def _parse_seconds(text: str | None) -> float | None:
+def _parse_seconds(output: Output) -> float | None:
+    """The declared length; a WorkerError when there is no sound at all."""
+    found: dict[str, Any] = json.loads(output.stdout)
+    kinds = {stream.get("codec_type") for stream in found.get("streams", [])}
+    if not kinds:
+        raise UnreadableMediaError("no streams")
+    if "audio" not in kinds:
+        raise NoAudioError("no audio stream")
     try:
-        return float(text) if text is not None else None
-    except ValueError:
+        return float(found["format"]["duration"])
+    except (KeyError, ValueError):
         return None
 
 
-def run_capped(command: Sequence[str], max_bytes: int, timeout_seconds: float) -> Output:
-    """Run a command on untrusted input: no shell, no environment, an end of time and of output.
-
-    This is the place for a sandbox.
-    """
-    deadline = time.monotonic() + timeout_seconds
-    stdout, stderr = bytearray(), bytearray()
-    with Popen(command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, env={"PATH": os.defpath}) as process:
-        try:
-            for stream, chunk in _read_both(process, deadline):
-                (stdout if stream is process.stdout else stderr).extend(chunk)
-                del stderr[:-STDERR_BYTES]
-                if len(stdout) > max_bytes:
-                    process.kill()
-                    break
-            code = process.wait(max(0.0, deadline - time.monotonic()))
-        except (TimeoutError, TimeoutExpired) as error:
-            process.kill()
-            raise InternalError(f"{command[0]} ran out of time", SLOW_SENTENCE) from error
-    return Output(code, stdout, stderr.decode(errors="replace").strip(), is_cut=len(stdout) > max_bytes)
+def _explain(output: Output) -> WorkerError:
+    """Whose fault it was: what costs computing time is the file's, what only lasts is the node's."""
+    if output.is_late and output.cpu_seconds < PROBE.cpu_seconds:
+        return InternalError("the time was up", SLOW_SENTENCE)
+    if output.is_late or (output.code == KILLED and output.cpu_seconds >= PROBE.cpu_seconds - 1):
+        return UnreadableMediaError(f"{output.cpu_seconds:.0f} s of computing", HEAVY_SENTENCE)
+    if output.code == KILLED and not output.is_cut:
+        return OutOfMemoryError("ffmpeg was killed")
+    error = next((e for pattern, e in ERRORS.items() if re.search(pattern, output.stderr)), UnreadableMediaError)
+    return error(_find_complaints(output))
 
 
-def _read_both(process: Popen[bytes], deadline: float) -> Iterator[tuple[IO[bytes], bytes]]:
-    with selectors.DefaultSelector() as selector:
-        for stream in (process.stdout, process.stderr):
-            selector.register(cast(IO[bytes], stream), selectors.EVENT_READ)
-        while selector.get_map():
-            ready = selector.select(max(0.0, deadline - time.monotonic()))
-            if not ready:
-                raise TimeoutError
-            for key, _ in ready:
-                stream = cast(IO[bytes], key.fileobj)
-                chunk = os.read(stream.fileno(), 1 << 16)
-                if not chunk:
-                    selector.unregister(stream)
-                yield stream, chunk
+def _find_complaints(output: Output) -> str:
+    """What ffmpeg said, but for each decoder of a film that it was not allowed to use."""
+    lines = output.stderr.splitlines()
+    return "\n".join(line for line in lines if not re.search("not on whitelist|Last message repeated", line))

@@ -8,6 +8,7 @@ import os
 import tempfile
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from crds.addresses import Allowed
@@ -21,6 +22,7 @@ from worker.errors import InternalError, WorkerError
 from worker.last_words import LastWords, exit_on_sigterm
 from worker.pipeline import Doors, Run, Transcribing
 from worker.progress import ProgressGate
+from worker.sandbox import Sandbox
 from worker.settings import WorkerSettings, read_settings
 
 logger = logging.getLogger(__name__)
@@ -51,12 +53,13 @@ def run(settings: WorkerSettings, words: LastWords, cluster: report.Cluster) -> 
     """One run with the real doors."""
     task = settings.task
     secrets = reveal(settings.callback_secret, settings.callback_previous_secret)
+    sandbox = Sandbox(is_strict=settings.sandbox == "required")
     with tempfile.TemporaryDirectory() as folder, report.build_client(cluster) as client:
         scratch = Path(folder)
         doors = Doors(
             store=publish.Store(publish.build_client(settings), task.result_bucket),
-            probe=media.probe,
-            decode=media.decode,
+            probe=partial(media.probe, sandbox=sandbox),
+            decode=partial(media.decode, sandbox=sandbox),
             load_engine=lambda: _load_engine(settings, scratch),
             reporter=report.Reporter(client, task.target, cluster.account),
             courier=Courier(task, secrets, lambda: datetime.now(UTC), Allowed.parse(settings.callback_allowed_hosts)),

@@ -38,6 +38,10 @@ class WorkerSettings(BaseSettings):
     max_audio_seconds: float = Field(
         default=4 * 3600, gt=0, description="Longest audio that is transcribed; 4 h take 2.6 GiB beside the model."
     )
+    sandbox: Literal["required", "best-effort"] = Field(
+        default="required",
+        description="Whether a file is read on a kernel that cannot hide the other files from ffmpeg (Landlock).",
+    )
     log_level: LogLevel = Field(default="INFO", description="Least level that is logged, in upper or lower case.")
 
 

@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import sys
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -10,15 +9,9 @@ from pathlib import Path
 import pytest
 
 from crds.reasons import Reason
-from worker.errors import (
-    InternalError,
-    NoAudioError,
-    TooLongError,
-    UnreadableMediaError,
-    UnsupportedMediaError,
-    WorkerError,
-)
-from worker.media import BYTES_PER_SECOND, STDERR_BYTES, Media, Output, decode, is_known_media, probe, run_capped
+from worker.containers import find_demuxer
+from worker.errors import NoAudioError, TooLongError, UnreadableMediaError, UnsupportedMediaError, WorkerError
+from worker.media import BYTES_PER_SECOND, Media, decode, probe
 
 ENDINGS = ("mp4", "mkv", "mp3", "wav", "flac", "ogg", "aac", "avi", "ts", "wma", "aiff", "caf", "mpg")
 INPUTS = (
@@ -61,23 +54,16 @@ def a_file(tmp_path: Path) -> Callable[[bytes], Path]:
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_a_container_is_known_by_its_first_bytes(ending: str, recordings: Path) -> None:
-    with (recordings / f"tone.{ending}").open("rb") as file:
-        assert is_known_media(file.read(256))
-
-
-@pytest.mark.parametrize(
-    "head", [b"", b"\xff", b"%PDF-1.7", b"PK\x03\x04", b"\x89PNG", b"RIFF\0\0\0\0WEBP", b"\xff\xfeT\0", b"Gee, a text."]
-)
-def test_other_files_are_not_taken_for_media(head: bytes) -> None:
-    assert not is_known_media(head)
-
-
-@pytest.mark.parametrize("name", ["tone.mkv", "tone.mp3", "tone.aac", "film.mp4"])
-def test_sound_is_decoded_whatever_the_container(name: str, a_recording: Maker) -> None:
-    samples = decode(probe(a_recording(name), 10), 10)
+def test_sound_is_decoded_whatever_the_container(ending: str, a_recording: Maker) -> None:
+    path = a_recording(f"tone.{ending}")
+    assert find_demuxer(path) is not None
+    samples = decode(probe(path, 10), 10)
     assert 0.9 < len(samples) / BYTES_PER_SECOND < 1.2
     assert max(abs(v) for v in memoryview(samples).cast("h")) > 1000
+
+
+def test_the_sound_of_a_film_is_decoded(a_recording: Maker) -> None:
+    assert 0.9 < len(decode(probe(a_recording("film.mp4"), 10), 10)) / BYTES_PER_SECOND < 1.2
 
 
 def test_a_film_without_sound_is_refused(a_recording: Maker) -> None:
@@ -130,7 +116,7 @@ def test_what_is_no_media_is_unsupported(content: bytes, a_file: Callable[[bytes
 
 
 def test_a_picture_is_unsupported(a_recording: Maker) -> None:
-    with pytest.raises(UnsupportedMediaError, match="not on whitelist"):
+    with pytest.raises(UnsupportedMediaError):
         probe(a_recording("picture.png"), 10)
 
 
@@ -151,40 +137,3 @@ def test_an_empty_track_is_no_audio(tmp_path: Path) -> None:
     with pytest.raises(WorkerError) as caught:
         decode(probe(path, 10), 10)
     assert caught.value.reason in {Reason.NO_AUDIO, Reason.UNREADABLE_MEDIA}
-
-
-def a_program(code: str) -> list[str]:
-    return [sys.executable, "-c", code]
-
-
-def test_a_command_is_killed_when_it_hangs() -> None:
-    with pytest.raises(InternalError, match="ran out of time"):
-        run_capped(a_program("import signal; signal.pause()"), 10, 0.15)
-
-
-def test_a_command_is_killed_when_it_writes_too_much() -> None:
-    output = run_capped(a_program("while True: print('x' * 9999)"), 50_000, 10)
-    assert output.is_cut
-    assert len(output.stdout) < 50_000 + (1 << 17)
-
-
-def test_the_end_of_the_complaints_is_kept_when_they_are_many() -> None:
-    output = run_capped(a_program("import sys; sys.stderr.write('x' * 999999 + 'last words'); sys.exit(3)"), 10, 10)
-    assert output.code == 3
-    assert len(output.stderr) == STDERR_BYTES
-    assert output.stderr.endswith("last words")
-
-
-def test_a_command_sees_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden")
-    output = run_capped(a_program("import os; print(sorted(os.environ))"), 1000, 10)
-    assert b"AWS" not in output.stdout
-
-
-def test_a_command_that_is_killed_ran_out_of_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    path = tmp_path / "media"
-    path.write_bytes(b"OggS")
-    monkeypatch.setattr("worker.media.run_capped", lambda *_: Output(-9, bytearray(), "", is_cut=False))
-    with pytest.raises(WorkerError) as caught:
-        probe(path, 10)
-    assert caught.value.reason is Reason.OUT_OF_MEMORY

@@ -203,6 +203,7 @@ EXITS: list[tuple[int | None, dict[str, Any], Reason]] = [
     (95, {}, Reason.INTERNAL_ERROR),
     (96, {}, Reason.GPU_FAULT),
     (97, {}, Reason.GPU_OUT_OF_MEMORY),
+    (98, {}, Reason.SANDBOX_UNAVAILABLE),
     (99, {}, Reason.GPU_FAULT),
     (137, {"exit_reason": "OOMKilled"}, Reason.OUT_OF_MEMORY),
     (137, {}, Reason.WORKER_TERMINATED),

@@ -45,6 +45,7 @@ def refused(reason: str, count: int = 3) -> tuple[PodView, ...]:
 LOST_TO_THE_PLACE: list[tuple[str, JobView, tuple[PodView, ...]]] = [
     ("gpu fault", FAILED, (a_failed_pod(96, node="gpu-7"),)),
     ("gpu out of memory", FAILED, (a_failed_pod(97, node="gpu-7"),)),
+    ("no sandbox", FAILED, (a_failed_pod(98, node="gpu-7"),)),
     ("gpus refused by the node, job goes on", a_job(failed=3), refused("OutOfnvidia.com/gpu")),
     ("pods not admitted, job goes on", a_job(failed=3), refused("UnexpectedAdmissionError")),
     ("pods refused until the job failed", FAILED, refused("UnexpectedAdmissionError", 7)),
