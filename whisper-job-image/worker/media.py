@@ -69,7 +69,7 @@ def probe(path: Path, max_seconds: float, sandbox: Sandbox = STRICT) -> Media:
     """Look at the file; a WorkerError of the fitting reason when it is nothing to transcribe."""
     demuxer = _find_demuxer(path)
     command = [
-        *("ffprobe", "-v", "error", "-hide_banner", "-threads", "1", *_read_only_as(demuxer)),
+        *("ffprobe", "-v", "warning", "-hide_banner", "-threads", "1", *_read_only_as(demuxer)),
         *("-codec_whitelist:v", OPENED_DECODERS, "-codec_whitelist:s", OPENED_DECODERS),
         *("-show_entries", "format=duration:stream=codec_type", "-of", "json", f"file:{path}"),
     ]
