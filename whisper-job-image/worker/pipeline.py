@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from crds.transcriptionjob import FORMATS, CallbackRecord, CallbackState, Progress, Result, Source, Stage, Status
 from crds.worker import WorkerTask
+from worker.cues import build_cues
 from worker.errors import WorkerError
 from worker.heartbeat import beating
 from worker.media import BYTES_PER_SECOND, Media
@@ -135,7 +136,7 @@ class Run:
             formats=("json", *wanted),
             language=transcript["language"],
             duration_seconds=round(duration_seconds, 2),
-            segments=len(transcript["segments"]),
+            segments=len(build_cues(transcript["segments"])),
         )
         with self._stage(Stage.SAVING):
             for output in wanted:
