@@ -6,8 +6,10 @@ Opened late by `process`, called by the pipeline.
 import importlib
 import logging
 import pickle
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace, TracebackType
 from typing import Any, Self
@@ -18,6 +20,8 @@ import whisper
 from whisper import audio, tokenizer
 
 from crds.worker import WorkerTask
+from worker.checkpoint import Checkpoints
+from worker.continuation import Continuation
 from worker.cpu import count_cpus
 from worker.errors import (
     GpuFaultError,
@@ -39,27 +43,37 @@ logger = logging.getLogger(__name__)
 class Engine:
     """One loaded model on the best device there is."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, identity: str = "") -> None:
         self._model = model
+        self.identity = identity
 
-    def transcribe(self, samples: bytearray, task: WorkerTask, on_progress: Callable[[float], None]) -> dict[str, Any]:
-        """Whisper's result; `on_progress` hears the seconds done, window by window."""
+    def transcribe(
+        self, samples: bytearray, task: WorkerTask, on_progress: Callable[[float], None], checkpoints: Checkpoints
+    ) -> dict[str, Any]:
+        """Whisper's result; `on_progress` hears the seconds done, window by window, of this and of earlier pods."""
         if task.language not in {None, "auto", *tokenizer.LANGUAGES}:
             raise InvalidTaskError(f"unknown language {task.language}")
         wave = np.frombuffer(samples, dtype="<i2").astype(np.float32)
         samples.clear()
         wave /= FULL_SCALE
-        with _translated_faults(), _watched(self._model, on_progress):
-            result = self._model.transcribe(
-                wave,
-                language=None if task.language == "auto" else task.language,
-                task=task.task,
-                word_timestamps=task.word_timestamps,
-                initial_prompt=task.initial_prompt,
-                fp16=self._model.device.type == "cuda",
-            )
-        plain: dict[str, Any] = _plain(result)
+        continuation = Continuation(checkpoints, _plain)
+        options = {
+            "language": None if task.language == "auto" else task.language,
+            "task": task.task,
+            "word_timestamps": task.word_timestamps,
+            "initial_prompt": task.initial_prompt,
+            "fp16": self._model.device.type == "cuda",
+        }
+        with _translated_faults(), _watched(self._model, _Meter(on_progress, continuation), continuation):
+            result = self._model.transcribe(wave, **continuation.change(options))
+        plain: dict[str, Any] = _plain(continuation.join(result, self._decoder_of(task)))
         return plain
+
+    def _decoder_of(self, task: WorkerTask) -> Callable[[list[int]], str]:
+        model = self._model
+        found = tokenizer.get_tokenizer(model.is_multilingual, num_languages=model.num_languages, task=task.task)
+        decode: Callable[[list[int]], str] = found.decode
+        return decode
 
 
 def load(name: str, model_dir: Path, download_dir: Path) -> Engine:
@@ -75,7 +89,8 @@ def load(name: str, model_dir: Path, download_dir: Path) -> Engine:
     except (OSError, EOFError, RuntimeError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
         raise ModelUnavailableError(repr(error)) from error
     logger.info("model loaded", extra={"model": name, "device": str(model.device), "threads": torch.get_num_threads()})
-    return Engine(model)
+    size = path.stat().st_size if path.is_file() else 0
+    return Engine(model, f"openai-whisper {whisper.__version__}, {size} bytes, {model.device.type}")
 
 
 def _set_alignment_heads(model: Any, name: str) -> None:
@@ -104,9 +119,11 @@ def _translated_faults() -> Iterator[None]:
 class _Meter:
     """Counts the mel frames done. It stands in for whisper's progress bar, which leaves out silent windows."""
 
-    def __init__(self, on_progress: Callable[[float], None]) -> None:
+    def __init__(self, on_progress: Callable[[float], None], continuation: Continuation) -> None:
         self._on_progress = on_progress
-        self._frames = 0
+        self._continuation = continuation
+        self._frames = continuation.first_frame
+        self.temperature = 0.0
         self._is_window_open = False
 
     def begin_window(self) -> None:
@@ -117,6 +134,8 @@ class _Meter:
 
     def update(self, frames: int) -> None:
         self._is_window_open = False
+        if self.temperature > 0.5:
+            self._continuation.forget_prompt()
         self._count(frames)
 
     def _count(self, frames: int) -> None:
@@ -131,22 +150,35 @@ class _Meter:
 
 
 @contextmanager
-def _watched(model: Any, on_progress: Callable[[float], None]) -> Iterator[None]:
+def _watched(model: Any, meter: _Meter, continuation: Continuation) -> Iterator[None]:
     """Whisper has no hooks: its bar, decode step and spectrogram are replaced for the length of one call."""
     module: Any = importlib.import_module("whisper.transcribe")
-    bars, measure, decode, meter = module.tqdm, module.log_mel_spectrogram, model.decode, _Meter(on_progress)
+    bars, measure, time_words, decode = (
+        module.tqdm,
+        module.log_mel_spectrogram,
+        module.add_word_timestamps,
+        model.decode,
+    )
 
     def decode_window(mel: Any, options: Any) -> Any:
         if options.temperature == 0:  # higher ones try the same window again
             meter.begin_window()
-        return decode(mel, options)
+            loop = sys._getframe(2).f_locals  # noqa: SLF001  # whisper's own, which it tells nobody
+            continuation.keep(loop)
+            torch.manual_seed(loop["seek"])  # so that a window draws the same lots whatever came before it
+        result = decode(mel, replace(options, prompt=continuation.add_prompt(options.prompt)))
+        meter.temperature = result.temperature
+        return result
+
+    def time_words_on(*, last_speech_timestamp: float, **others: Any) -> None:
+        time_words(last_speech_timestamp=continuation.find_last_speech(last_speech_timestamp), **others)
 
     module.tqdm, model.decode = SimpleNamespace(tqdm=lambda **_: meter), decode_window
-    module.log_mel_spectrogram = _measure_mel
+    module.log_mel_spectrogram, module.add_word_timestamps = _measure_mel, time_words_on
     try:
         yield
     finally:
-        module.tqdm, module.log_mel_spectrogram = bars, measure
+        module.tqdm, module.log_mel_spectrogram, module.add_word_timestamps = bars, measure, time_words
         del model.decode
 
 
