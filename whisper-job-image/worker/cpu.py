@@ -1,9 +1,10 @@
-"""How many CPUs this container may use, which torch does not know. Called by the engine."""
+"""How many CPUs and how much memory this container may use, which torch does not know. Called by the engine."""
 
 import os
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
+MEMORY = Path("/proc/meminfo")
 
 
 def count_cpus(cgroups: Path = CGROUPS) -> int:
@@ -11,6 +12,14 @@ def count_cpus(cgroups: Path = CGROUPS) -> int:
     available = len(os.sched_getaffinity(0))
     quota, period = _read_limit(cgroups)
     return max(1, min(available, -(-quota // period))) if quota > 0 and period > 0 else available
+
+
+def count_free_bytes(cgroups: Path = CGROUPS, memory: Path = MEMORY) -> int:
+    """Memory that is left under the limit, and on the node."""
+    lines = dict(line.split(":", 1) for line in _read(memory).splitlines())
+    on_node = int(lines.get("MemAvailable", "0 kB").split()[0]) * 1024
+    limit, used = _read(cgroups / "memory.max"), _read(cgroups / "memory.current")
+    return min(on_node, max(0, int(limit) - int(used))) if limit.isdigit() and used.isdigit() else on_node
 
 
 def _read_limit(cgroups: Path) -> tuple[int, int]:
