@@ -2,7 +2,7 @@
 
 # lock writes requirements/*.txt from pyproject.toml.
 
-.PHONY: demo test bench up lint lock down
+.PHONY: demo test bench soak up lint lock down
 
-demo test bench up lint lock down:
+demo test bench soak up lint lock down:
 	@python3 -m dev $@

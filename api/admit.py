@@ -8,7 +8,8 @@ from fastapi import Depends, Request, Response
 from api.auth import Caller
 from api.bodies import StrictRoute
 from api.errors import ProblemError
-from api.wiring import parts_of
+from api.heads import Heads
+from api.wiring import Parts, parts_of
 
 MAX_LENGTH_DIGITS = 5
 """A refused body that is announced with more digits is not read to its end: the connection is closed."""
@@ -21,37 +22,32 @@ class AdmittedRoute(StrictRoute):
         handle = super().get_route_handler()
 
         async def handle_admitted(request: Request) -> Response:
-            request.state.caller = await admit(request)
+            address = request.client.host if request.client else ""
+            request.state.caller = await admit(request.headers, address, parts_of(request))
             return await handle(request)
 
         return handle_admitted
 
 
-async def admit(request: Request) -> Caller:
+async def admit(headers: Heads, address: str, parts: Parts) -> Caller:
     """Who calls; ProblemError 401, 403 or 429, UnavailableError when that cannot be known."""
     try:
-        return await _ask(request)
+        try:
+            caller = await parts.gate.admit(headers)
+        except ProblemError:
+            parts.rates.count_failure(address)
+            raise
+        parts.rates.count(caller, address)
     except ProblemError as problem:
-        if _has_long_body(request):
+        if _has_long_body(headers):
             problem.and_close()
         raise
-
-
-async def _ask(request: Request) -> Caller:
-    parts = parts_of(request)
-    address = request.client.host if request.client else ""
-    try:
-        caller = await parts.gate.admit(request.headers)
-    except ProblemError:
-        parts.rates.count_failure(address)
-        raise
-    parts.rates.count(caller, address)
     return caller
 
 
-def _has_long_body(request: Request) -> bool:
-    announced = request.headers.get("content-length", "0")
-    return "transfer-encoding" in request.headers or len(announced) > MAX_LENGTH_DIGITS
+def _has_long_body(headers: Heads) -> bool:
+    announced = headers.get("content-length", "0")
+    return "transfer-encoding" in headers or len(announced) > MAX_LENGTH_DIGITS
 
 
 async def caller_of(request: Request) -> Caller:

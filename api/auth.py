@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from starlette.datastructures import Headers
-
 from api.errors import Code, ProblemError
+from api.heads import Heads
 from api.issuer import Issuer
 from api.keys import KeyFile
 from api.metrics import Metrics
@@ -35,7 +34,7 @@ class Caller:
 
 
 class Gate(Protocol):
-    async def admit(self, headers: Headers) -> Caller:
+    async def admit(self, headers: Heads) -> Caller:
         """ProblemError 401 or 403 for those that may not call; UnavailableError when that cannot be known."""
         ...
 
@@ -43,8 +42,11 @@ class Gate(Protocol):
 class OpenGate:
     """Everybody is the same caller, whatever credential is sent along."""
 
-    async def admit(self, headers: Headers) -> Caller:  # noqa: ARG002  # nothing that is sent counts here
-        return Caller()
+    def __init__(self) -> None:
+        self._everybody = Caller()
+
+    async def admit(self, headers: Heads) -> Caller:  # noqa: ARG002  # nothing that is sent counts here
+        return self._everybody
 
 
 class KeyGate:
@@ -53,7 +55,7 @@ class KeyGate:
     def __init__(self, keys: KeyFile) -> None:
         self._keys = keys
 
-    async def admit(self, headers: Headers) -> Caller:
+    async def admit(self, headers: Heads) -> Caller:
         tenant = self._keys.find(bearer_of(headers) or headers.get(KEY_HEADER) or _refuse_bare(headers))
         if tenant is None:
             raise _unauthorized("unknown key")
@@ -66,7 +68,7 @@ class TokenGate:
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
 
-    async def admit(self, headers: Headers) -> Caller:
+    async def admit(self, headers: Heads) -> Caller:
         try:
             subject = await self._tokens.read(bearer_of(headers) or _refuse_bare(headers))
         except TokenError as error:
@@ -89,13 +91,13 @@ def build_gate(settings: ApiSettings, now: Callable[[], datetime], metrics: Metr
     raise ValueError(f"no gate can be built for auth_mode {settings.auth_mode}")
 
 
-def bearer_of(headers: Headers) -> str | None:
+def bearer_of(headers: Heads) -> str | None:
     """What stands behind `Bearer` in Authorization; None where nothing does."""
     scheme, _, credential = headers.get("authorization", "").partition(" ")
     return credential.strip() or None if scheme.lower() == "bearer" else None
 
 
-def _refuse_bare(headers: Headers) -> str:
+def _refuse_bare(headers: Heads) -> str:
     """For requests without a credential: it never returns a text."""
     if SIGNATURE_HEADER in headers:
         logger.info("caller refused", extra={"cause": "signature of a worker"})

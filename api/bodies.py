@@ -12,9 +12,11 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
-from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
+from api.deadline import within
 from api.errors import Code, ProblemError
+from api.heads import Heads
 from api.strict_json import (
     MAX_NODES,
     JsonEncodingError,
@@ -39,25 +41,32 @@ async def _take_any() -> None:
     return None
 
 
-async def read_body(request: Request, limit_bytes: int, take_large: Callable[[], Awaitable[None]] = _take_any) -> bytes:
+async def read_body(
+    receive: Receive, headers: Heads, limit_bytes: int, take_large: Callable[[], Awaitable[None]] = _take_any
+) -> bytes:
     """The whole body; a ProblemError when it is too large, too slow or packed. `take_large` may refuse a large one."""
-    check_headers(request, limit_bytes)
-    body, is_large = bytearray(), False
+    check_headers(headers, limit_bytes)
     try:
-        async with asyncio.timeout(READ_SECONDS):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > limit_bytes:
-                    raise too_large(limit_bytes)
-                if len(body) > THREAD_BYTES and not is_large:
-                    is_large = True
-                    await take_large()
+        return await within(READ_SECONDS, _take_in(receive, limit_bytes, take_large))
     except TimeoutError as error:
         detail = "The body did not arrive in time: send it again."
         raise ProblemError(408, Code.REQUEST_TIMEOUT, detail).and_close() from error
-    except ClientDisconnect as error:
-        raise ProblemError(400, Code.BAD_REQUEST, "The body broke off: send it again.").and_close() from error
-    return bytes(body)
+
+
+async def _take_in(receive: Receive, limit_bytes: int, take_large: Callable[[], Awaitable[None]]) -> bytes:
+    body, is_large = bytearray(), False
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ProblemError(400, Code.BAD_REQUEST, "The body broke off: send it again.").and_close()
+        body += message.get("body", b"")
+        if len(body) > limit_bytes:
+            raise too_large(limit_bytes)
+        if len(body) > THREAD_BYTES and not is_large:
+            is_large = True
+            await take_large()
+        if not message.get("more_body", False):
+            return bytes(body)
 
 
 async def work_on(body: bytes, work: Callable[[bytes], T]) -> T:
@@ -96,18 +105,27 @@ def validate(model: type[M], value: Any) -> M:
         raise RequestValidationError(faults) from error
 
 
-def check_json_type(request: Request) -> None:
+async def read_json(receive: Receive, headers: Heads, limit_bytes: int) -> Any:
+    """The JSON value of a whole body; a RequestValidationError, as FastAPI raises it, when there is none."""
+    check_json_type(headers)
+    body = await read_body(receive, headers, limit_bytes)
+    if not body:
+        raise RequestValidationError([{"type": "missing", "loc": ("body",), "msg": "Field required"}])
+    return await work_on(body, parse_body)
+
+
+def check_json_type(headers: Heads) -> None:
     """A ProblemError when a body is announced that is not application/json in UTF-8."""
-    if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
+    if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
         return
-    if not _is_json(request.headers.get("content-type", "text/plain")):
+    if not _is_json(headers.get("content-type", "text/plain")):
         raise ProblemError(415, Code.UNSUPPORTED_BODY, "Send JSON in UTF-8 with Content-Type: application/json.")
 
 
 class StrictRequest(Request):
     async def body(self) -> bytes:
         if not hasattr(self, "_body"):
-            self._body = await read_body(self, parts_of(self).settings.max_body_bytes)
+            self._body = await read_body(self.receive, self.headers, parts_of(self).settings.max_body_bytes)
         return self._body
 
     async def json(self) -> Any:
@@ -122,7 +140,7 @@ class StrictRoute(APIRoute):
 
         async def handle_strictly(request: Request) -> Response:
             if self.body_field is not None:
-                check_json_type(request)
+                check_json_type(request.headers)
             return await handle(StrictRequest(request.scope, request.receive))
 
         return handle_strictly
@@ -142,15 +160,15 @@ def _is_json(content_type: str) -> bool:
     return header.get_content_type() == "application/json" and charset in ("utf-8", "utf8", "us-ascii")
 
 
-def check_headers(request: Request, limit_bytes: int) -> None:
+def check_headers(headers: Heads, limit_bytes: int) -> None:
     """A ProblemError when the head of a request announces a body that is too large, packed or ambiguous."""
-    announced = request.headers.get("content-length", "0")
-    if "transfer-encoding" in request.headers and "content-length" in request.headers:
+    announced = headers.get("content-length", "0")
+    if "transfer-encoding" in headers and "content-length" in headers:
         detail = "Send either Content-Length or Transfer-Encoding, not both."
         raise ProblemError(400, Code.BAD_REQUEST, detail).and_close()
     if not (announced.isascii() and announced.isdigit()) or int(announced[:20]) > limit_bytes:
         raise too_large(limit_bytes)
-    if request.headers.get("content-encoding", "identity") != "identity":
+    if headers.get("content-encoding", "identity") != "identity":
         raise ProblemError(415, Code.UNSUPPORTED_BODY, "Send the body without Content-Encoding.")
 
 

@@ -1,10 +1,13 @@
 """The layer inside CORS: refuses outsized heads, and answers when a handler fails. Wired by app."""
 
 import logging
+from collections.abc import Iterable
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import Code, ProblemError, render_problem
+from api.heads import heads_of
+from api.observe import STATUS
 
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 * 1024
@@ -26,10 +29,10 @@ class Guard:
         answer: ASGIApp = self._serve
         if scope["type"] == "http":
             headers = scope["headers"]
-            if len(headers) > MAX_HEADERS or sum(len(k) + len(v) for k, v in headers) > MAX_HEADER_BYTES:
+            if len(headers) > MAX_HEADERS or _measure(headers) > MAX_HEADER_BYTES:
                 detail = "The headers are too large: send fewer and shorter ones."
                 answer = render_problem(ProblemError(431, Code.BAD_REQUEST, detail).and_close(), scope["path"])
-            elif not any(name == b"host" for name, _ in headers):
+            elif "host" not in heads_of(scope):
                 detail = "The request names no host: send a Host header."
                 answer = render_problem(ProblemError(400, Code.BAD_REQUEST, detail).and_close(), scope["path"])
             elif len(scope["query_string"]) > MAX_QUERY_BYTES:
@@ -38,18 +41,18 @@ class Guard:
         await answer(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        has_begun = False
-
-        async def send_and_note(message: Message) -> None:
-            nonlocal has_begun
-            has_begun = True
-            await send(message)
-
         try:
-            await self._app(scope, receive, send_and_note)
+            await self._app(scope, receive, send)
         except Exception:
-            if has_begun or scope["type"] != "http":
+            if STATUS in scope or scope["type"] != "http":
                 raise
             logger.exception("unknown error")
             detail = "The service failed for a reason of its own: see its log."
             await render_problem(ProblemError(500, Code.INTERNAL_ERROR, detail), scope["path"])(scope, receive, send)
+
+
+def _measure(headers: Iterable[tuple[bytes, bytes]]) -> int:
+    size = 0
+    for name, value in headers:
+        size += len(name) + len(value)
+    return size

@@ -28,7 +28,9 @@ class Metrics:
         self._call_seconds = self._histogram(
             "call_seconds", "Time that calls to S3 and Kubernetes took.", "system", "operation"
         )
-        self._open = self._gauge("open_requests", "Requests that are being answered, event streams among them.")
+        self._open = 0
+        requests = self._gauge("open_requests", "Requests that are being answered, event streams among them.")
+        requests.set_function(lambda: self._open)
 
     def follow(self, age_seconds: Callable[[], float], live_jobs: Callable[[], float]) -> None:
         """Show the state of the cache too; asked anew each time that Prometheus asks."""
@@ -43,11 +45,11 @@ class Metrics:
 
     def open(self) -> None:
         """Note that a request has come."""
-        self._open.inc()
+        self._open += 1
 
     def close(self) -> None:
         """Note that nothing is left to send to it."""
-        self._open.dec()
+        self._open -= 1
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
         """Note one answered request."""

@@ -7,6 +7,7 @@ import time
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.metrics import Metrics
+from crds.log import log_line
 from crds.transcriptionjob import NAME_PATTERN
 
 QUIET = frozenset({"/health", "/ready", "/metrics"})
@@ -14,7 +15,12 @@ UNMATCHED = "unmatched"
 DOCUMENT = "/openapi.json"
 MAX_PATH_CHARS = 200
 
+STATUS = "api.status"
+"""Where the scope has the status of an answer that has begun."""
+
 logger = logging.getLogger("api.access")
+
+_NAME = re.compile(NAME_PATTERN)
 
 
 class Observe:
@@ -29,14 +35,12 @@ class Observe:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        status = 0
         begin = time.perf_counter()
 
         async def send_and_note(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
-                self._count(scope, status, time.perf_counter() - begin)
+                scope[STATUS] = message["status"]
+                self._count(scope, time.perf_counter() - begin)
             await send(message)
 
         self._metrics.open()
@@ -45,26 +49,27 @@ class Observe:
         finally:
             self._metrics.close()
             seconds = time.perf_counter() - begin
-            if not status:
-                status = 500
-                self._count(scope, status, seconds)
-            self._log(scope, status, seconds)
+            if STATUS not in scope:
+                scope[STATUS] = 500
+                self._count(scope, seconds)
+            self._log(scope, seconds)
 
-    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+    def _count(self, scope: Scope, seconds: float) -> None:
         """With the first byte: how long a stream goes on says nothing about how quick we are."""
-        self._metrics.count(scope["method"], _route_of(scope), status, seconds)
+        self._metrics.count(scope["method"], _route_of(scope), scope[STATUS], seconds)
 
-    def _log(self, scope: Scope, status: int, seconds: float) -> None:
+    def _log(self, scope: Scope, seconds: float) -> None:
         facts = {
             "method": scope["method"],
             "path": scope["path"][:MAX_PATH_CHARS],
-            "status": status,
+            "status": scope[STATUS],
             "duration_ms": round(seconds * 1000, 1),
         }
         name = scope.get("path_params", {}).get("job_id", "")
-        if re.fullmatch(NAME_PATTERN, name):
+        if name and _NAME.fullmatch(name):
             facts["transcription"] = f"{self._namespace}/{name}"
-        logger.log(logging.DEBUG if _route_of(scope) in QUIET else logging.INFO, "request", extra=facts)
+        level = logging.DEBUG if _route_of(scope) in QUIET else logging.INFO
+        log_line(logger, level, "request", facts)
 
 
 def _route_of(scope: Scope) -> str:

@@ -8,17 +8,17 @@ from collections.abc import Sequence
 from typing import Any, get_type_hints
 
 from fastapi import Request, Response
-from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.admit import AdmittedRoute, admit
-from api.bodies import StrictRequest, check_json_type, validate
+from api.bodies import read_json, validate
 from api.errors import ANSWERED, answer_error
-from api.wiring import parts_of
+from api.heads import heads_of
+from api.wiring import Parts
 
-OPTIONAL_HEADERS = frozenset({b"idempotency-key"})
+OPTIONAL_HEADERS = frozenset({"idempotency-key"})
 
 
 class QuickRoute(AdmittedRoute):
@@ -28,12 +28,15 @@ class QuickRoute(AdmittedRoute):
         super().__init__(path, endpoint, **options)
         self._model: type[BaseModel] | None = get_type_hints(endpoint).get("asked")
 
-    async def answer(self, request: Request) -> Response:
+    async def answer(self, scope: Scope, receive: Receive) -> Response:
         """What the handler answers to a request that is plain and for this path."""
-        caller = await admit(request)
-        given: dict[str, Any] = {**request.path_params, "parts": parts_of(request), "caller": caller}
+        parts: Parts = scope["app"].state.parts
+        heads = heads_of(scope)
+        client = scope.get("client")
+        caller = await admit(heads, client[0] if client else "", parts)
+        given: dict[str, Any] = {**scope["path_params"], "parts": parts, "caller": caller}
         if self._model is not None:
-            given["asked"] = await _read(request, self._model)
+            given["asked"] = validate(self._model, await read_json(receive, heads, parts.settings.max_body_bytes))
         response: Response = await self.endpoint(**given)
         return response
 
@@ -43,7 +46,9 @@ class Quick:
 
     def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
         self._app = app
-        self._routes = [route for route in routes if isinstance(route, QuickRoute)]
+        quick = [route for route in routes if isinstance(route, QuickRoute)]
+        self._whole = {route.path: route for route in quick if not route.param_convertors}
+        self._patterns = [route for route in quick if route.param_convertors]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = self._find(scope)
@@ -51,27 +56,22 @@ class Quick:
             await self._app(scope, receive, send)
             return
         scope["route"] = route
-        request = Request(scope, receive)
         try:
-            response = await route.answer(request)
+            response = await route.answer(scope, receive)
         except ANSWERED as error:
-            response = await answer_error(request, error)
+            response = await answer_error(Request(scope), error)
         await response(scope, receive, send)
 
     def _find(self, scope: Scope) -> QuickRoute | None:
-        if scope["type"] != "http" or scope["query_string"]:
+        if scope["type"] != "http" or scope["query_string"] or not OPTIONAL_HEADERS.isdisjoint(heads_of(scope)):
             return None
-        for route in self._routes:
+        whole = self._whole.get(scope["path"])
+        if whole is not None and scope["method"] in (whole.methods or ()):
+            scope["path_params"] = {}
+            return whole
+        for route in self._patterns:
             found = route.path_regex.match(scope["path"]) if scope["method"] in (route.methods or ()) else None
-            if found and not any(name in OPTIONAL_HEADERS for name, _ in scope["headers"]):
+            if found:
                 scope["path_params"] = found.groupdict()
                 return route
         return None
-
-
-async def _read(request: Request, model: type[BaseModel]) -> BaseModel:
-    check_json_type(request)
-    strict = StrictRequest(request.scope, request.receive)
-    if not await strict.body():
-        raise RequestValidationError([{"type": "missing", "loc": ("body",), "msg": "Field required"}])
-    return validate(model, await strict.json())

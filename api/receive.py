@@ -81,9 +81,10 @@ async def _read_callback(request: Request, parts: Parts, seat: AsyncExitStack) -
     """What a stranger can send without the secret costs neither a seat nor memory, as far as the head tells."""
     try:
         _check_sender(request, parts)
-        check_json_type(request)
-        capped = Request(request.scope, cap(request.receive, parts.settings.max_result_bytes, PACE))
-        body = await read_body(capped, parts.settings.max_result_bytes, partial(_take_seat, parts, seat))
+        check_json_type(request.headers)
+        limit = parts.settings.max_result_bytes
+        capped = cap(request.receive, limit, PACE)
+        body = await read_body(capped, request.headers, limit, partial(_take_seat, parts, seat))
         message_id = _check_signature(request, body, parts)
     except ProblemError as problem:
         if problem.code is Code.INVALID_SIGNATURE:

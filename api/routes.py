@@ -5,9 +5,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
+from pydantic_core import to_json
 
 from api.acts import act, cancel, delete, delete_with_outputs, redeliver, retry
 from api.admit import AdmittedRoute, Called
+from api.answers import JsonAnswer
 from api.bodies import StrictRoute
 from api.documents import PREFIX, render_status, word_of
 from api.doors import UnavailableError
@@ -233,8 +235,8 @@ def _accept(row: Row) -> Response:
     word = word_of(row)
     message = ACCEPTED_MESSAGE if word == "processing" else ENDED_MESSAGE
     answer = {"job_id": row.name, "status": word, "message": message, "status_url": status_url}
-    return JSONResponse(answer, 202, {"Location": status_url})
+    return JsonAnswer(to_json(answer), 202, status_url)
 
 
 def _show(row: Row, parts: Parts, status_code: int = 200) -> Response:
-    return Response(parts.shown.show(row, parts.store.rows), status_code, media_type="application/json")
+    return JsonAnswer(parts.shown.show(row, parts.store.rows), status_code)

@@ -85,7 +85,7 @@ Metadata = Annotated[
 
 def refuse_unknown(model: type[BaseModel], value: object) -> object:
     """The value as it is; a ValueError that names the known fields when it has others, which are never repeated."""
-    if isinstance(value, dict) and not value.keys() <= model.model_fields.keys():
+    if isinstance(value, dict) and not value.keys() <= model.__pydantic_fields__.keys():
         raise ValueError(f"a field is unknown: send only {', '.join(model.model_fields)}")
     return value
 

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from crds.addresses import AllowedHosts
-from crds.callback import SigningSecret
+from crds.callback import SigningSecret, reveal
 
 MIB = 1024 * 1024
 MAX_PUT_BYTES = 5 * 1024 * MIB
@@ -56,6 +56,9 @@ class ApiSettings(BaseSettings):
     priority_low: str | None = Field(None, description="PriorityClass of requests with priority low; unset: none.")
     priority_high: str | None = Field(None, description="PriorityClass of requests with priority high.")
     callback_secret: SigningSecret | None = Field(None, description="whsec_ secret of POST /result.")
+    callback_previous_secret: SigningSecret | None = Field(
+        None, description="The secret before it: accepted too, while they change."
+    )
     callback_allowed_hosts: Annotated[AllowedHosts, NoDecode] = Field(
         (), description="Hosts and networks inside that a callback_url may name, comma separated."
     )
@@ -105,7 +108,7 @@ class ApiSettings(BaseSettings):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        return (self.callback_secret.get_secret_value(),) if self.callback_secret else ()
+        return reveal(self.callback_secret, self.callback_previous_secret)
 
     def priority_class(self, priority: Priority) -> str | None:
         """The PriorityClass behind a request's priority; None is the installation's default one."""

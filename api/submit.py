@@ -6,10 +6,10 @@ import hmac
 import json
 import logging
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from functools import cache
 
 from api.auth import Caller
+from api.deadline import within
 from api.destinations import check_destination
 from api.doors import AlreadyExistsError, StoredObject, UnavailableError
 from api.errors import Code, ProblemError
@@ -32,6 +32,10 @@ BEING_DELETED = (
     "send the request again in a moment, or choose another one."
 )
 
+NO_OPTIONS = frozenset({"job_id", "video_url"})
+OPTIONS_OF_SPEC = frozenset({"model", "language", "task", "word_timestamps", "initial_prompt", "metadata"})
+"""Those that the resource has under the same name and with the same default."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -43,32 +47,41 @@ async def submit(
     A known id comes first, so that asking again works when the upload is gone. `is_new` ids need no such look.
     Somebody else's is as a new one until its creation fails: its 409 needs an upload too.
     """
+    try:
+        return await within(parts.submit_seconds, _submit(job_id, asked, parts, caller, is_new=is_new))
+    except TimeoutError as error:
+        raise UnavailableError("the transcription could not be made in time") from error
+
+
+async def _submit(job_id: str, asked: RequestProcessRequest, parts: Parts, caller: Caller, *, is_new: bool) -> Row:
+    """One deadline for all that is asked here: each system may answer late, and they must not add up."""
     key = _find_key(asked, parts, caller)
     digest = build_digest(asked, key)
-    async with _deadline(parts):
-        known = None if is_new else await parts.store.read(hide_foreign(job_id, parts, caller))
-        if known is not None and caller.may_see(known):
-            return _same(known, digest, caller)
-        if asked.callback_url:
-            check_destination(asked.callback_url, parts.settings)
-        with _room(job_id, parts):
-            stored = await _look_at_upload(key, parts)
-            source = Source(bucket=parts.settings.s3_bucket, key=key, etag=stored.etag)
-            spec = build_spec(asked, source, caller.tenant, parts.settings)
-            try:
-                row = await _create(job_id, spec, digest, parts)
-            except AlreadyExistsError:
-                return _same(await parts.store.read(job_id), digest, caller)
+    known = None if is_new else await parts.store.read(hide_foreign(job_id, parts, caller))
+    if known is not None and caller.may_see(known):
+        return _same(known, digest, caller)
+    if asked.callback_url:
+        check_destination(asked.callback_url, parts.settings)
+    with _Room(job_id, parts):
+        stored = await _look_at_upload(key, parts)
+        source = Source(bucket=parts.settings.s3_bucket, key=key, etag=stored.etag)
+        spec = build_spec(asked, source, caller.tenant, parts.settings)
+        try:
+            row = await _create(job_id, spec, digest, parts)
+        except AlreadyExistsError:
+            return _same(await parts.store.read(job_id), digest, caller)
     logger.debug("submitted", extra={"transcription": row.path, "key": key, "size_bytes": stored.size_bytes})
     return row
 
 
 def build_digest(asked: RequestProcessRequest, key: str) -> str:
     """The same for the same wish, however the URL is spelt and whatever options later versions add."""
-    wish = asked.model_dump(exclude={"job_id", "video_url"}, exclude_defaults=True)
+    given = asked.model_fields_set - NO_OPTIONS
+    wish = asked.model_dump(include=given, exclude_defaults=True) if given else {}
     if "formats" in wish:
         wish["formats"] = sorted(set(wish["formats"]))
-    return hashlib.sha256(json.dumps([key, wish], sort_keys=True).encode()).hexdigest()
+    options = json.dumps(wish, sort_keys=True) if wish else "{}"
+    return hashlib.sha256(f"[{json.dumps(key)}, {options}]".encode()).hexdigest()
 
 
 def build_job_id(idempotency_key: str | None, caller: Caller, settings: ApiSettings) -> str:
@@ -84,21 +97,20 @@ def build_job_id(idempotency_key: str | None, caller: Caller, settings: ApiSetti
 
 
 def build_spec(asked: RequestProcessRequest, source: Source, tenant: str, settings: ApiSettings) -> Spec:
-    """What is asked, as the resource says it."""
-    return Spec(
-        source=source,
-        model=asked.model,
-        language=asked.language,
-        task=asked.task,
-        word_timestamps=asked.word_timestamps,
-        initial_prompt=asked.initial_prompt,
-        formats=tuple(f for f in FORMATS if f in asked.formats),
-        callback=Callback(url=asked.callback_url) if asked.callback_url else None,
-        resources=Resources(gpu=settings.default_gpu_count, gpu_resource=settings.default_gpu_resource),
-        tenant=tenant,
-        priority=settings.priority_class(asked.priority),
-        metadata=asked.metadata,
-    )
+    """What is asked, as the resource says it. The defaults of a request and of the resource are the same."""
+    given = {name: getattr(asked, name) for name in asked.model_fields_set & OPTIONS_OF_SPEC}
+    if "formats" in asked.model_fields_set:
+        given["formats"] = tuple(f for f in FORMATS if f in asked.formats)
+    if asked.callback_url:
+        given["callback"] = Callback(url=asked.callback_url)
+    resources = _build_resources(settings.default_gpu_count, settings.default_gpu_resource)
+    priority = settings.priority_class(asked.priority)
+    return Spec(source=source, resources=resources, tenant=tenant, priority=priority, **given)
+
+
+@cache
+def _build_resources(gpu: int, gpu_resource: str) -> Resources:
+    return Resources(gpu=gpu, gpu_resource=gpu_resource)
 
 
 def check_room(parts: Parts) -> None:
@@ -109,28 +121,27 @@ def check_room(parts: Parts) -> None:
         raise ProblemError(429, Code.TOO_MANY_JOBS, detail).with_headers(Retry_After=str(FULL_RETRY_SECONDS))
 
 
-@asynccontextmanager
-async def _deadline(parts: Parts) -> AsyncIterator[None]:
-    """One for all that is asked meanwhile: each system may answer late, and they must not add up."""
-    try:
-        async with asyncio.timeout(parts.submit_seconds):
-            yield
-    except TimeoutError as error:
-        raise UnavailableError("the transcription could not be made in time") from error
-
-
-@contextmanager
-def _room(job_id: str, parts: Parts) -> Iterator[None]:
+class _Room:
     """Counted before anything is awaited: many at once cannot all find the same room. One id needs it once."""
-    if job_id not in parts.submitting:
-        check_room(parts)
-    parts.submitting[job_id] += 1
-    try:
-        yield
-    finally:
-        parts.submitting[job_id] -= 1
-        if not parts.submitting[job_id]:
-            del parts.submitting[job_id]
+
+    __slots__ = ("_job_id", "_parts")
+
+    def __init__(self, job_id: str, parts: Parts) -> None:
+        self._job_id = job_id
+        self._parts = parts
+
+    def __enter__(self) -> None:
+        submitting = self._parts.submitting
+        count = submitting.get(self._job_id, 0)
+        if not count:
+            check_room(self._parts)
+        submitting[self._job_id] = count + 1
+
+    def __exit__(self, *_: object) -> None:
+        submitting = self._parts.submitting
+        count = submitting.pop(self._job_id) - 1
+        if count:
+            submitting[self._job_id] = count
 
 
 def _find_key(asked: RequestProcessRequest, parts: Parts, caller: Caller) -> str:

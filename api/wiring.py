@@ -1,7 +1,6 @@
 """The parts of a running API, and how handlers get at them. Filled by app."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -44,7 +43,7 @@ class Parts:
     receiving: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(RECEIVERS))
     uploading: Seats = field(default_factory=lambda: Seats(UPLOADERS))
     parsing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
-    submitting: Counter[str] = field(default_factory=Counter)
+    submitting: dict[str, int] = field(default_factory=dict)
     submit_seconds: float = SUBMIT_SECONDS
 
 

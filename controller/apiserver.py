@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Self
 from urllib.parse import urlencode
 
@@ -12,14 +13,15 @@ from kubernetes.aio import client, config
 from controller.errors import MissingError, QuotaError, RefusedError, StaleError, TransientError
 
 JSON = "application/json"
-JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 FIELD_MANAGER = "transcription-controller"
 PAGE_SIZE = 500
 TIMEOUT_SECONDS = 30
 CONNECTIONS = 16
 CONFLICT = 409
-Body = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+BUSY = {429, 503}
+LONGEST_PAUSE_SECONDS = 60
+Body = Mapping[str, Any]
 CountCall = Callable[[str, str, int], None]
 """Told the verb, the resource and the status code of each answer."""
 
@@ -31,6 +33,7 @@ class ApiServer:
         self._api = api
         self._count_call = count_call
         self._may_write = may_write
+        self._busy_until = 0.0
 
     @classmethod
     async def connect(cls, count_call: CountCall, may_write: Callable[[], bool] = lambda: True) -> Self:
@@ -59,7 +62,12 @@ class ApiServer:
                 return
 
     async def write(self, verb: str, path: str, body: Body | None = None) -> dict[str, Any]:
-        """A request that changes what the leader alone may change: TransientError when that is no longer us."""
+        """A request that changes what the leader alone may change: TransientError when that is no longer us.
+
+        It waits as long as the API server has asked for.
+        """
+        if (pause := self._busy_until - time.monotonic()) > 0:
+            await asyncio.sleep(pause)
         if not self._may_write():
             raise TransientError(f"{verb} {path}: another controller leads")
         return await self.call(verb, path, body)
@@ -67,12 +75,12 @@ class ApiServer:
     async def call(
         self, verb: str, path: str, body: Body | None = None, timeout_seconds: float = TIMEOUT_SECONDS
     ) -> dict[str, Any]:
-        """One request: a body for PATCH is a merge patch, or a JSON patch when it is a list. ControllerError."""
+        """One request: a body for PATCH is a merge patch. ControllerError."""
         if verb in {"POST", "PUT", "PATCH"}:
             path = f"{path}?fieldManager={FIELD_MANAGER}"
         headers = {"Accept": JSON}
         if body is not None:
-            headers["Content-Type"] = _find_type(verb, body)
+            headers["Content-Type"] = MERGE_PATCH if verb == "PATCH" else JSON
         try:
             response = await self._api.call_api(
                 path,
@@ -88,15 +96,16 @@ class ApiServer:
             self._count_call(verb, _resource(path), 0)
             raise TransientError(f"{verb} {path}: {type(error).__name__}") from error
         self._count_call(verb, _resource(path), response.status)
+        if response.status in BUSY:
+            self._busy_until = time.monotonic() + _parse_pause(response.headers.get("Retry-After"))
         if response.status >= 400:
             _raise_for(verb, path, response.status, data)
         return _parse(verb, path, data)
 
 
-def _find_type(verb: str, body: Body) -> str:
-    if verb != "PATCH":
-        return JSON
-    return MERGE_PATCH if isinstance(body, Mapping) else JSON_PATCH
+def _parse_pause(text: str | None) -> int:
+    """The seconds that the API server asks its callers to stay away."""
+    return min(int(text), LONGEST_PAUSE_SECONDS) if text is not None and text.isascii() and text.isdigit() else 0
 
 
 def _parse(verb: str, path: str, data: bytes) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def start(transcription: Transcription, now: datetime) -> Status:
             "attempt": attempt,
             "tries": max(status.tries, 1),
             "replacements": 0,
-            "retries": transcription.spec.retries,
+            "retries": status.retries if status.attempt else transcription.spec.retries,
             "redeliveries": transcription.spec.redeliveries,
             "job_ref": JobRef(name=build_job_name(transcription.name, attempt)),
             **dict.fromkeys(("waiting_reason", "settled", "pod_name", "start_time", "completion_time")),
@@ -39,7 +39,8 @@ def start(transcription: Transcription, now: datetime) -> Status:
 
 def start_afresh(transcription: Transcription, now: datetime) -> Status:
     """The first attempt after a user's retry: what the last ones cost is forgiven."""
-    return start(transcription, now).model_copy(update={"tries": 1, "avoid_nodes": ()})
+    asked = transcription.spec.retries
+    return start(transcription, now).model_copy(update={"tries": 1, "avoid_nodes": (), "retries": asked})
 
 
 def start_elsewhere(transcription: Transcription, failed: PodView | None, now: datetime) -> Status:
@@ -78,6 +79,7 @@ def wait_for_pod(transcription: Transcription, job: JobView, why: WaitingReason,
             "waiting_reason": why,
             "job_ref": JobRef(name=job.name, uid=job.uid),
             "start_time": None if job.is_suspended else status.start_time,
+            "pod_name": None if job.is_suspended else status.pod_name,
         }
     )
 

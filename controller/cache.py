@@ -1,12 +1,13 @@
 """What the watches have shown last: live transcriptions and their Jobs, trimmed. Filled by handlers, loop, resync."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 from controller.conditions import final_state
 from controller.line import Line
 from controller.views import JobView
-from crds.transcriptionjob import State, Transcription
+from crds.transcriptionjob import Progress, State, Transcription
 
 
 class Cache:
@@ -18,6 +19,7 @@ class Cache:
         self._heard: dict[str, datetime] = {}
         self._jobs: dict[str, JobView] = {}
         self._names_by_owner: dict[str, set[str]] = {}
+        self._reserved: set[str] = set()
         self.line = Line()
 
     def __len__(self) -> int:
@@ -26,11 +28,11 @@ class Cache:
     def put(self, transcription: Transcription) -> bool:
         """Keep it; whether anything but progress is new in it."""
         name, before = transcription.name, self._transcriptions.get(transcription.name)
-        if before and before.uid == transcription.uid and _version(before) >= _version(transcription):
+        if before and _version(before) >= _version(transcription):
             return False
         self._transcriptions[name] = transcription
         self._give_place(transcription)
-        if before is None or before.status.progress != transcription.status.progress:
+        if before is None or _life_sign(before) != _life_sign(transcription):
             self._heard[name] = self._clock()
         return before is None or _essence(before) != _essence(transcription)
 
@@ -54,7 +56,7 @@ class Cache:
     def put_job(self, job: JobView) -> bool:
         """Keep it; whether it is new."""
         before = self._jobs.get(job.name)
-        if before and before.uid == job.uid and before.resource_version >= job.resource_version:
+        if before and before.resource_version >= job.resource_version:
             return False
         self._jobs[job.name] = job
         self._names_by_owner.setdefault(job.owner_name or "", set()).add(job.name)
@@ -91,9 +93,24 @@ class Cache:
         """Whether it is at work, or may be: there is room for one more, and it is this one's turn."""
         return max_active == 0 or is_active(transcription) or transcription.name in self.line.first(max_active)
 
+    @contextmanager
+    def place_taken(self, transcription: Transcription) -> Iterator[None]:
+        """Its place is taken while its start is on the way to the cluster: nobody else gets it meanwhile."""
+        name = transcription.name
+        self._reserved.add(name)
+        self.line.work(name, transcription.spec.tenant)
+        try:
+            yield
+        finally:
+            self._reserved.discard(name)
+            if name in self._transcriptions:
+                self._give_place(self._transcriptions[name])
+            else:
+                self.line.leave(name)
+
     def _give_place(self, transcription: Transcription) -> None:
         name, tenant = transcription.name, transcription.spec.tenant
-        if is_active(transcription):
+        if is_active(transcription) or name in self._reserved:
             self.line.work(name, tenant)
         elif is_waiting(transcription):
             self.line.stand(name, tenant, transcription.created)
@@ -124,6 +141,10 @@ def _is_out(transcription: Transcription) -> bool:
 
 def _version(transcription: Transcription) -> int:
     return int(transcription.resource_version)
+
+
+def _life_sign(transcription: Transcription) -> tuple[str, Progress | None]:
+    return transcription.uid, transcription.status.progress
 
 
 def _essence(transcription: Transcription) -> Transcription:

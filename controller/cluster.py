@@ -18,7 +18,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
-from controller.apiserver import ApiServer, Body
+from controller.apiserver import ApiServer
 from controller.errors import MissingError, NameTakenError, StaleError, TransientError
 from controller.views import JobView, PodView
 from crds.transcriptionjob import (
@@ -34,9 +34,8 @@ from crds.transcriptionjob import (
 )
 
 LIVE_SELECTOR = f"!{SETTLED_LABEL}"
-JOBS_SELECTOR = f"{MANAGED_BY_LABEL}={MANAGED_BY},{LIVE_SELECTOR}"
+JOBS_SELECTOR = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
 JOB_UID_LABEL = "batch.kubernetes.io/controller-uid"
-JOB_TTL_SECONDS = 600
 Manifest = dict[str, Any]
 
 logger = logging.getLogger(__name__)
@@ -95,10 +94,8 @@ class Cluster:
 
     async def release_outputs(self, transcription: Transcription) -> Transcription:
         """Take our finalizer off, and nobody else's; StaleError when the resource has changed since it was read."""
-        index = transcription.finalizers.index(OUTPUTS_FINALIZER)
-        version = {"op": "test", "path": "/metadata/resourceVersion", "value": transcription.resource_version}
-        body = [version, {"op": "remove", "path": f"/metadata/finalizers/{index}"}]
-        return await self._patch(transcription.name, body)
+        left = [finalizer for finalizer in transcription.finalizers if finalizer != OUTPUTS_FINALIZER]
+        return await self._patch_meta(transcription, {"finalizers": left})
 
     async def delete_transcription(self, transcription: Transcription) -> None:
         """Delete it as it was read; StaleError when it has changed since. Nothing happens when it is gone."""
@@ -113,11 +110,11 @@ class Cluster:
         body = {"metadata": {"resourceVersion": transcription.resource_version, **changes}}
         return await self._patch(transcription.name, body)
 
-    async def _patch(self, path: str, body: Body) -> Transcription:
+    async def _patch(self, path: str, body: Manifest) -> Transcription:
         return Transcription.parse(await self._server.write("PATCH", f"{self._transcriptions}/{path}", body))
 
     async def list_jobs(self) -> AsyncIterator[JobView]:
-        """Every Job of ours that is not done with."""
+        """Every Job of ours; ended ones for a few minutes, until Kubernetes deletes them."""
         async for page in self._server.pages(self._jobs, {"labelSelector": JOBS_SELECTOR}):
             for item in page:
                 if job := parse_job(item):
@@ -147,23 +144,16 @@ class Cluster:
             raise TransientError("the Job that had the name has just gone") from error
 
     async def delete_job(self, job: JobView) -> None:
-        """Delete this very Job; its pods get SIGTERM at once. Nothing happens when it is gone."""
-        body = {"propagationPolicy": "Background", "preconditions": {"uid": job.uid}}
+        """Delete this very Job as it was read; its pods get SIGTERM at once. Nothing happens when it is gone.
+
+        StaleError when it has changed since, or another one has its name.
+        """
+        wanted = {"uid": job.uid, "resourceVersion": str(job.resource_version)}
+        body = {"propagationPolicy": "Background", "preconditions": wanted}
         try:
             await self._server.write("DELETE", f"{self._jobs}/{job.name}", body)
-        except (MissingError, StaleError):
+        except MissingError:
             return
-
-    async def expire_job(self, job: JobView) -> JobView | None:
-        """Let the Job be removed a while from now, and leave the watch; None when it is gone already."""
-        body = {
-            "metadata": {"uid": job.uid, "labels": {SETTLED_LABEL: "true"}},
-            "spec": {"ttlSecondsAfterFinished": JOB_TTL_SECONDS},
-        }
-        try:
-            return JobView.parse(await self._server.write("PATCH", f"{self._jobs}/{job.name}", body))
-        except (MissingError, StaleError):
-            return None
 
     async def list_pods(self, job: JobView) -> tuple[PodView, ...]:
         """The pods of a Job."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from controller.conditions import is_running
+from controller.conditions import is_running, is_suspended
 from controller.decision import Policy, Seen
 from crds.reasons import Reason
 from crds.transcriptionjob import ConditionType, Status
@@ -17,7 +17,7 @@ class Deadline:
 
 def find_deadline(seen: Seen, status: Status, policy: Policy) -> Deadline | None:
     """The one that comes first; None when there is none, as while it is suspended."""
-    if seen.transcription.spec.suspend and not status.has_attempt:
+    if not status.has_attempt and (seen.transcription.spec.suspend or is_suspended(status)):
         return None
     found = [*_find_limits(seen, status), *_find_silence(seen, status, policy)]
     return min(found, key=lambda deadline: deadline.time, default=None)
@@ -48,12 +48,13 @@ def _waiting_since(seen: Seen, status: Status) -> datetime | None:
 
 def _find_silence(seen: Seen, status: Status, policy: Policy) -> list[Deadline]:
     """A worker at work reports at least that it lives; one on a lost node is still called running by its pod."""
-    running = status.condition(ConditionType.RUNNING)
-    at_work = any(pod.phase == "Running" and not pod.is_over for pod in seen.pods)
-    if seen.heard is None or running is None or running.status != "True" or not at_work:
+    since = [pod.started or pod.created for pod in seen.pods if pod.is_at_work]
+    if seen.heard is None or not since or (seen.job is not None and seen.job.is_suspended):
         return []
-    heard = max(seen.heard, running.last_transition_time)
-    return [Deadline(heard + policy.heartbeat, Reason.STALE_HEARTBEAT)]
+    running = status.condition(ConditionType.RUNNING)
+    if running is not None and running.status == "True":
+        since.append(running.last_transition_time)
+    return [Deadline(max(seen.heard, *since) + policy.heartbeat, Reason.STALE_HEARTBEAT)]
 
 
 def _latest_false(status: Status, *types: ConditionType) -> datetime | None:

@@ -56,11 +56,6 @@ class DeleteJob:
 
 
 @dataclass(frozen=True, slots=True)
-class ExpireJob:
-    job: JobView
-
-
-@dataclass(frozen=True, slots=True)
 class Settle:
     """Put the label on that takes the transcription out of the watch."""
 
@@ -94,7 +89,6 @@ Step = (
     PatchStatus
     | CreateJob
     | DeleteJob
-    | ExpireJob
     | Settle
     | Unsettle
     | HoldOutputs

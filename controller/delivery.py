@@ -3,10 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
+from math import ceil
 
 from crds.transcriptionjob import CallbackRecord, CallbackState, Condition, ConditionType
 
 GONE = 410
+GONE_MESSAGE = "The receiver says that it is gone for good (410): set another one, or bring it back and redeliver."
+MOST_JITTER = 0.1
 LONGEST_RETRY_AFTER = timedelta(days=1)
 CONDITIONS = {
     CallbackState.PENDING: ("False", "CallbackPending", "The callback is not delivered yet."),
@@ -69,6 +73,8 @@ def advance(record: CallbackRecord, report: Report, schedule: Sequence[float]) -
 def build_condition(record: CallbackRecord, generation: int, now: datetime) -> Condition:
     """CallbackDelivered, as the row stands."""
     truth, reason, message = CONDITIONS[record.state]
+    if record.state is CallbackState.FAILED and record.last_status_code == GONE:
+        reason, message = "ReceiverGone", GONE_MESSAGE
     return Condition(
         type=ConditionType.CALLBACK_DELIVERED,
         status="True" if truth == "True" else "False",
@@ -86,4 +92,11 @@ def _postpone(
         return record.model_copy(update={"state": CallbackState.FAILED, "next_attempt_time": None})
     wait = timedelta(seconds=schedule[record.attempts - 1])
     longer = max(wait, min(retry_after or wait, LONGEST_RETRY_AFTER))
-    return record.model_copy(update={"next_attempt_time": since + longer})
+    return record.model_copy(update={"next_attempt_time": since + longer + _find_jitter(record, longer)})
+
+
+def _find_jitter(record: CallbackRecord, wait: timedelta) -> timedelta:
+    """A part more, so that callbacks that failed together do not come together again; the same on every look."""
+    seed = sha256(f"{record.id}/{record.attempts}".encode()).digest()
+    part = MOST_JITTER * int.from_bytes(seed[:4]) / 2**32
+    return timedelta(seconds=ceil(part * wait.total_seconds()))

@@ -8,7 +8,6 @@ from controller.decision import (
     Decision,
     DeleteJob,
     DeleteTranscription,
-    ExpireJob,
     PatchStatus,
     Policy,
     Seen,
@@ -17,7 +16,6 @@ from controller.decision import (
     Unsettle,
 )
 from controller.retention import find_expiry, tend_finalizer
-from controller.views import JobView
 from crds.reasons import REASONS, Reason
 from crds.transcriptionjob import SETTLED_LABEL, CallbackState, Failure, Result, State, Status, Transcription
 from crds.worker import build_callback_id
@@ -95,13 +93,9 @@ def has_label(transcription: Transcription) -> bool:
 
 
 def free_jobs(seen: Seen) -> tuple[Step, ...]:
-    """No Job is left behind, neither that of this attempt nor of one before."""
+    """No Job is left at work, neither that of this attempt nor of one before; ended ones go by themselves."""
     jobs = (seen.job, *seen.others)
-    return tuple(_free(job) for job in jobs if job is not None and not job.is_spent)
-
-
-def _free(job: JobView) -> Step:
-    return ExpireJob(job) if job.ended else DeleteJob(job)
+    return tuple(DeleteJob(job) for job in jobs if job is not None and not job.is_spent)
 
 
 def _tend_callback(seen: Seen, status: Status, policy: Policy, now: datetime) -> Status:
@@ -110,7 +104,7 @@ def _tend_callback(seen: Seen, status: Status, policy: Policy, now: datetime) ->
     if status.settled and wanted <= status.redeliveries:
         return status
     if transcription.spec.callback is None and policy.callback_url is None:
-        return status.model_copy(update={"redeliveries": wanted})
+        return _tell_nobody(status.model_copy(update={"redeliveries": wanted}), transcription, now)
     if record is None or wanted > status.redeliveries:
         record = delivery.build_record(build_callback_id(transcription.uid, status.attempt), now)
     elif seen.report and seen.report.callback_id == record.id and record.state is CallbackState.PENDING:
@@ -118,3 +112,12 @@ def _tend_callback(seen: Seen, status: Status, policy: Policy, now: datetime) ->
     record = delivery.plan(record, policy.retry_schedule, now)
     status = status.model_copy(update={"callback": record, "redeliveries": wanted})
     return set_condition(status, delivery.build_condition(record, transcription.generation, now))
+
+
+def _tell_nobody(status: Status, transcription: Transcription, now: datetime) -> Status:
+    """There is no receiver; one that the installation had is gone, and what it was to be told is given up."""
+    if status.callback is None or status.callback.state is not CallbackState.PENDING:
+        return status
+    record = status.callback.model_copy(update={"state": CallbackState.FAILED, "next_attempt_time": None})
+    condition = delivery.build_condition(record, transcription.generation, now)
+    return set_condition(status.model_copy(update={"callback": record}), condition)

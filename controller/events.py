@@ -18,8 +18,9 @@ from crds.transcriptionjob import (
 
 REASONS_OF_END = {State.SUCCEEDED: "Completed", State.FAILED: "Failed", State.CANCELLED: "Cancelled"}
 WARNINGS = {"Failed", "Retrying", "CallbackFailed"}
+ACCEPTED = "Accepted"
 RECENT = timedelta(minutes=2)
-NOTE_LENGTH = 1024
+NOTE_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +36,13 @@ def find_notices(before: Status, after: Status) -> list[Notice]:
     message = after.message or ""
     notices = []
     if before.condition(ConditionType.ACCEPTED) is None and after.condition(ConditionType.ACCEPTED) is not None:
-        notices.append(Notice("Accepted", "The request is accepted."))
+        notices.append(Notice(ACCEPTED, "The request is accepted."))
     if is_suspended(after) and not is_suspended(before):
         notices.append(Notice("Suspended", message))
     if after.attempt > before.attempt > 0:
         notices.append(_name_another(before, after))
+    if _knows_job(after) and not _knows_job(before):
+        notices.append(tell_of_job(after))
     if is_running(after) and not is_running(before):
         notices.append(Notice("Started", f"Pod {after.pod_name} is at work."))
     end = final_state(after)
@@ -50,20 +53,29 @@ def find_notices(before: Status, after: Status) -> list[Notice]:
     return notices
 
 
+def tell_of_job(status: Status) -> Notice:
+    """The Job is there: said when it is made, and again when it is first seen, should the answer have been lost."""
+    return Notice("JobCreated", f"Job {status.job_ref.name} is there." if status.job_ref else "")
+
+
 def find_recent_notices(status: Status, now: datetime) -> list[Notice]:
     """What a controller that has died may have left unsaid: all that happened a moment ago."""
-    since = [condition.last_transition_time for condition in status.conditions]
-    return find_notices(Status(), status) if since and now - max(since) < RECENT else []
+    old = tuple(c for c in status.conditions if now - c.last_transition_time >= RECENT)
+    callback = status.callback
+    is_new = callback and callback.last_attempt_time and now - callback.last_attempt_time < RECENT
+    before = Status(attempt=status.attempt, conditions=old, callback=None if is_new else callback)
+    return find_notices(before, status)
 
 
 def build_event(transcription: Transcription, notice: Notice, instance: str, now: datetime) -> dict[str, Any]:
     """The events.k8s.io/v1 Event; its name says what happened in which attempt, so that it is posted once."""
     t = transcription
+    attempt = 0 if notice.reason == ACCEPTED else t.status.attempt
     return {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
         "metadata": {
-            "name": f"{t.name}.{t.uid[:8]}.{t.status.attempt}-{notice.reason.lower()}",
+            "name": f"{t.name}.{t.uid[:8]}.{attempt}-{notice.reason.lower()}",
             "namespace": t.namespace,
         },
         "eventTime": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
@@ -72,7 +84,7 @@ def build_event(transcription: Transcription, notice: Notice, instance: str, now
         "action": notice.reason,
         "reason": notice.reason,
         "type": "Warning" if notice.reason in WARNINGS else "Normal",
-        "note": notice.note[:NOTE_LENGTH],
+        "note": notice.note.encode()[:NOTE_BYTES].decode(errors="ignore"),
         "regarding": {
             "apiVersion": API_VERSION,
             "kind": KIND,
@@ -84,7 +96,7 @@ def build_event(transcription: Transcription, notice: Notice, instance: str, now
 
 
 def _name_another(before: Status, after: Status) -> Notice:
-    if is_suspended(before):
+    if not before.has_attempt:
         return Notice("Resumed", f"It goes on with attempt {after.attempt}.")
     if final_state(before) is State.FAILED:
         return Notice("Retrying", f"Asked to try again: attempt {after.attempt}.")
@@ -96,6 +108,10 @@ def _name_another(before: Status, after: Status) -> Notice:
 def _describe_end(status: Status) -> str:
     failure = status.failure
     return f"{failure.reason}: {failure.message}" if failure else status.message or ""
+
+
+def _knows_job(status: Status) -> bool:
+    return status.job_ref is not None and status.job_ref.uid is not None
 
 
 def _is_given_up(status: Status) -> bool:

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from controller.errors import ControllerError, TransientError
-from controller.events import Notice, build_event
-from crds.transcriptionjob import Transcription
+from controller.events import Notice, build_event, find_notices, find_recent_notices
+from crds.transcriptionjob import Status, Transcription
 
 if TYPE_CHECKING:
     from controller.cluster import Cluster
@@ -26,15 +26,41 @@ class Herald:
         self._cluster = cluster
         self._instance = instance
         self._clock = clock
+        self._told: dict[str, None] = {}
+        self._last: dict[str, tuple[str, Status]] = {}
         self._waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue(MOST_WAITING)
+
+    def follow(self, transcription: Transcription) -> None:
+        """Tell what has happened to it since the last look, whoever wrote it; at the first look, what is recent."""
+        status, last = transcription.status, self._last.get(transcription.name)
+        self._last[transcription.name] = (transcription.uid, status)
+        if last is None or last[0] != transcription.uid:
+            self.tell(transcription, find_recent_notices(status, self._clock()))
+        elif last[1] is not status:
+            self.tell(transcription, find_notices(last[1], status))
+
+    def forget(self, name: str) -> None:
+        """Nothing more will happen to it."""
+        self._last.pop(name, None)
 
     def tell(self, transcription: Transcription, notices: Iterable[Notice]) -> None:
         """Post them soon."""
         for notice in notices:
+            event = build_event(transcription, notice, self._instance, self._clock())
+            if not self._is_news(event["metadata"]["name"]):
+                continue
             try:
-                self._waiting.put_nowait(build_event(transcription, notice, self._instance, self._clock()))
+                self._waiting.put_nowait(event)
             except asyncio.QueueFull:
                 logger.warning("event dropped", extra={"transcription": transcription.path, "reason": notice.reason})
+
+    def _is_news(self, name: str) -> bool:
+        """What was told lately is not told again; the API server would refuse it anyhow."""
+        is_news = name not in self._told
+        self._told[name] = None
+        if len(self._told) > MOST_WAITING:
+            del self._told[next(iter(self._told))]
+        return is_news
 
     async def run(self) -> None:
         """Post one after the other, for ever."""

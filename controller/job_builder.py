@@ -20,6 +20,7 @@ from crds.transcriptionjob import (
 )
 from crds.worker import (
     CALLBACK_ALLOWED_HOSTS_ENV,
+    CALLBACK_PREVIOUS_SECRET_ENV,
     CALLBACK_SECRET_ENV,
     CONTAINER_NAME,
     LOG_LEVEL_ENV,
@@ -38,9 +39,11 @@ from crds.worker import (
 USER = 65532
 BACKOFF_LIMIT = 6
 GRACE_SECONDS = 15
+TTL_SECONDS = 600  # time enough to see how it ended, and less than alerts on failed Jobs wait
 SCRATCH_LIMIT = "20Gi"
 TOKEN_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105  # a folder
 MOST_REPORTS_A_SECOND = 100
+REPORTS_A_HEARTBEAT = 5
 TOKEN_SECONDS = 3607  # the kubelet renews it; an odd value is never taken for the default
 
 
@@ -65,6 +68,7 @@ def build_job(
         "spec": {
             **({"suspend": True} if queue else {}),
             "activeDeadlineSeconds": transcription.spec.limits.total_seconds,
+            "ttlSecondsAfterFinished": TTL_SECONDS,
             "backoffLimit": BACKOFF_LIMIT,
             "completions": 1,
             "parallelism": 1,
@@ -100,8 +104,14 @@ def build_task(transcription: Transcription, attempt: int, settings: ControllerS
         callback_url=spec.callback.url if spec.callback else settings.callback_url,
         callback_id=build_callback_id(t.uid, attempt),
         metadata=spec.metadata,
-        progress_interval_seconds=max(settings.progress_interval_seconds, active / MOST_REPORTS_A_SECOND),
+        progress_interval_seconds=_find_interval(settings, active),
     )
+
+
+def _find_interval(settings: ControllerSettings, active: int) -> float:
+    """Yet never so rarely that a worker would be taken for silent."""
+    wanted = max(settings.progress_interval_seconds, active / MOST_REPORTS_A_SECOND)
+    return min(wanted, max(settings.progress_interval_seconds, settings.heartbeat_seconds / REPORTS_A_HEARTBEAT))
 
 
 def _build_labels(transcription: Transcription, attempt: int) -> dict[str, str]:
@@ -184,8 +194,8 @@ def _build_affinity(pod: WorkerPod, avoided: Sequence[str]) -> dict[str, Any]:
     """The installation's own, and a wish for other nodes: no more than that, because there may be no other."""
     affinity = deepcopy(pod.affinity)
     if avoided:
-        wish = {"key": "kubernetes.io/hostname", "operator": "NotIn", "values": list(avoided)}
-        term = {"weight": 100, "preference": {"matchExpressions": [wish]}}
+        others = [{"key": "metadata.name", "operator": "NotIn", "values": [node]} for node in avoided]
+        term = {"weight": 100, "preference": {"matchFields": others}}
         node = affinity.setdefault("nodeAffinity", {})
         node.setdefault("preferredDuringSchedulingIgnoredDuringExecution", []).append(term)
     return affinity
@@ -226,7 +236,9 @@ def _build_env(task: WorkerTask, settings: ControllerSettings) -> list[dict[str,
         env.append({"name": S3_ENDPOINT_ENV, "value": settings.s3_endpoint})
     if settings.callback_secret_name:
         key = {"name": settings.callback_secret_name, "key": "secret"}
+        before = {**key, "key": "previousSecret", "optional": True}
         env.append({"name": CALLBACK_SECRET_ENV, "valueFrom": {"secretKeyRef": key}})
+        env.append({"name": CALLBACK_PREVIOUS_SECRET_ENV, "valueFrom": {"secretKeyRef": before}})
     if hosts := settings.allowed_hosts(task.callback_url):
         env.append({"name": CALLBACK_ALLOWED_HOSTS_ENV, "value": ",".join(hosts)})
     return env + list(deepcopy(settings.worker_pod.env))

@@ -53,6 +53,8 @@ class Line:
         self._first = None
         if ticket is None:
             self._active[tenant] -= 1
+            if not self._active[tenant]:
+                del self._active[tenant]
             return
         line = self._waiting[tenant]
         del line[bisect_left(line, ticket)]
@@ -66,6 +68,8 @@ class Line:
         return self._first[1]
 
     def _pick(self, free: int) -> list[str]:
+        if free <= 0:
+            return []
         heads = [(self._active[tenant], line[0], tenant, 0) for tenant, line in self._waiting.items()]
         heapify(heads)
         picked: list[str] = []

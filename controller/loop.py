@@ -4,22 +4,22 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from controller.cache import Cache
 from controller.couriers import Couriers
-from controller.decision import Decision, Policy, Seen
+from controller.decision import CreateJob, Decision, Policy, Seen
 from controller.ending import has_label
 from controller.errors import ControllerError, MissingError, NameTakenError, QuotaError, StaleError, TransientError
-from controller.events import find_recent_notices
 from controller.herald import Herald
 from controller.metrics import Metrics
 from controller.outbox import Outbox
 from controller.outcome import build_failure
 from controller.performer import JobRefusedError, Performer
 from controller.queue import KeyQueue
-from controller.reconcile import decide, fail, needs_pods, wait
+from controller.reconcile import decide, fail, needs_job, needs_pods, wait
 from controller.results import Results
 from controller.resync import Resync
 from controller.retention import holds_outputs
@@ -51,7 +51,7 @@ class Loop:
         clock: Callable[[], datetime],
     ) -> None:
         self.cache = Cache(clock)
-        self.queue = KeyQueue(clock)
+        self.queue = KeyQueue(clock, metrics.queue_wait.observe)
         self._settings = settings
         self._cluster = cluster
         self._metrics = metrics
@@ -70,8 +70,6 @@ class Loop:
         """Work for ever; cancel it to stop. Nothing is decided before all live ones are known: a place may be taken."""
         try:
             await self._resync.take_first_look()
-            for transcription in self.cache.all():
-                self._herald.tell(transcription, find_recent_notices(transcription.status, self._now()))
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.queue.run())
                 group.create_task(self._resync.run())
@@ -84,10 +82,13 @@ class Loop:
     async def reconcile(self, name: str) -> None:
         """One pass over one transcription."""
         try:
-            transcription = self.cache.get(name) or await self._find(name)
+            transcription = self._get(name) or await self._find(name)
             if transcription is None:
                 return
+            self._herald.follow(transcription)
             seen = await self._look(transcription)
+            if needs_job(seen):  # one that ended or was deleted, as a later version of the transcription may say
+                seen = await self._look(await self._read(name))
             await self._perform(seen, decide(seen, self._policy, self._now()))
         except StaleError:
             await self._refresh(name)
@@ -135,9 +136,21 @@ class Loop:
 
     async def _refresh(self, name: str) -> None:
         try:
-            self.cache.put(await self._cluster.get_transcription(name))
+            await self._read(name)
         except MissingError:
             self._part_with(name)
+
+    async def _read(self, name: str) -> Transcription:
+        """The transcription as it is now."""
+        transcription = await self._cluster.get_transcription(name)
+        self.cache.put(transcription)
+        return transcription
+
+    def _get(self, name: str) -> Transcription | None:
+        transcription = self.cache.get(name)
+        if transcription is not None and not has_label(transcription):
+            self._parting.discard(name)  # it is in the watch, again perhaps
+        return transcription
 
     async def _find(self, name: str) -> Transcription | None:
         """What is not in the watch any more: settled by ourselves, gone, or something is left to do about it."""
@@ -196,9 +209,10 @@ class Loop:
         return None
 
     async def _perform(self, seen: Seen, decision: Decision) -> None:
-        name = seen.transcription.name
+        name, starts = seen.transcription.name, any(isinstance(step, CreateJob) for step in decision.steps)
         try:
-            transcription = await self._performer.perform(seen.transcription, decision.steps)
+            with self.cache.place_taken(seen.transcription) if starts else nullcontext():
+                transcription = await self._performer.perform(seen.transcription, decision.steps)
         except JobRefusedError as refusal:
             await self._turn_away(Seen(refusal.transcription), refusal.cause)
             return
@@ -211,10 +225,12 @@ class Loop:
             self._leave(seen.transcription, transcription)
 
     def _leave(self, before: Transcription, now: Transcription) -> None:
-        """It has the label: the watch says once more that it is gone, unless it was out already."""
+        """It has the label: the watch says once more that it is gone, unless it was out already or has said so."""
         self._couriers.forget(now.name)
+        self._herald.forget(now.name)
         if has_label(before):
             self.cache.drop(now.name, now.uid)
+            self._parting.discard(now.name)
         else:
             self._parting.add(now.name)
 
@@ -236,6 +252,7 @@ class Loop:
             self.cache.drop(name, gone.uid)
         self._parting.discard(name)
         self._couriers.forget(name)
+        self._herald.forget(name)
         self.queue.forget(name)
 
     def _now(self) -> datetime:

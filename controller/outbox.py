@@ -30,7 +30,13 @@ TRY_SECONDS = 20
 MAX_RESPONSE_BYTES = 64 * 1024
 MAX_ADDRESSES = 4
 DEFAULT_PORTS = {"http": 80, "https": 443}
-NO_ANSWER = (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError, UnicodeError)
+NO_ANSWER = (
+    httpx2.TransportError,
+    httpx2.InvalidURL,
+    TimeoutError,
+    socket.gaierror,
+    UnicodeError,
+)
 """What receivers and URLs are expected to do: UnicodeError is a name that no resolver takes."""
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -60,7 +66,6 @@ class Outbox:
         resolve: Resolve = resolve,
     ) -> None:
         self._settings = settings
-        self._secret = settings.callback_secret
         self._results = results
         self._clock = clock
         self._resolve = resolve
@@ -75,6 +80,10 @@ class Outbox:
     async def close(self) -> None:
         """Let go of the connections."""
         await self._http.aclose()
+
+    def find_url(self, transcription: Transcription) -> str:
+        """Where its callback goes; empty when nobody is told."""
+        return transcription.spec.callback.url if transcription.spec.callback else self._settings.callback_url or ""
 
     async def send(self, transcription: Transcription) -> Report:
         """Try once; TransientError when S3 is away, which costs no try."""
@@ -105,7 +114,7 @@ class Outbox:
     async def _try(self, transcription: Transcription, message_id: str, body: bytes) -> Report:
         """Whatever happens is a try: the delivery record goes on, and ends."""
         facts = {"transcription": transcription.path, "callback": message_id}
-        url = transcription.spec.callback.url if transcription.spec.callback else self._settings.callback_url or ""
+        url = self.find_url(transcription)
         try:
             async with asyncio.timeout(TRY_SECONDS):
                 return await self._post(url, message_id, body)
@@ -148,9 +157,10 @@ class Outbox:
             return Report(headers[callback.ID_HEADER], self._clock(), response.status_code, pause)
 
     def _sign(self, message_id: str, body: bytes) -> dict[str, str]:
-        if self._secret is None:
+        secrets = self._settings.secrets
+        if not secrets:
             return {callback.ID_HEADER: message_id}
-        return callback.sign(self._secret.get_secret_value(), message_id, self._clock(), body)
+        return callback.sign(secrets, message_id, self._clock(), body)
 
     def _parse_pause(self, headers: Mapping[str, str]) -> timedelta | None:
         text = headers.get("retry-after", "").strip()

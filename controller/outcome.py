@@ -64,9 +64,9 @@ WAITING_OF_CONTAINER = {
 def judge(transcription: Transcription, job: JobView, pods: Sequence[PodView]) -> Result | Failure | None:
     """The result or the failure of a Job that has ended; None while it goes on."""
     if job.ended == "Complete":
-        return _find_result(transcription, pods) or build_failure(Reason.RESULT_MISSING)
+        return find_result(transcription, pods) or build_failure(Reason.RESULT_MISSING)
     if job.ended == "Failed":
-        return _find_result(transcription, pods) or _classify(job, pods)
+        return find_result(transcription, pods) or _classify(job, pods)
     return _find_overrun(pods) or _find_refusals(pods)
 
 
@@ -105,7 +105,8 @@ def _find_refusals(pods: Sequence[PodView]) -> Failure | None:
     return build_failure(Reason.NODE_REFUSED) if len(refused) == MOST_REFUSALS else None
 
 
-def _find_result(transcription: Transcription, pods: Sequence[PodView]) -> Result | None:
+def find_result(transcription: Transcription, pods: Sequence[PodView]) -> Result | None:
+    """What a pod of this attempt has stored, by its last words."""
     outcomes = (_parse_outcome(pod) for pod in sorted(pods, key=lambda p: p.age_key))
     results = (outcome.result for outcome in outcomes if outcome and outcome.result)
     return next((result for result in results if _is_own(transcription, result)), None)
@@ -126,10 +127,12 @@ def _is_own(transcription: Transcription, result: Result) -> bool:
 
 
 def _classify(job: JobView, pods: Sequence[PodView]) -> Failure:
+    """A Job's own deadline is that of the whole; the pods that it ended tell nothing."""
+    if job.ended_reason == "DeadlineExceeded":
+        return build_failure(Reason.TOTAL_DEADLINE_EXCEEDED)
     failed = [pod for pod in pods if pod.phase == "Failed"]
     if not failed:
-        overran = job.ended_reason == "DeadlineExceeded"
-        return build_failure(Reason.RUN_DEADLINE_EXCEEDED if overran else Reason.WORKER_FAILED)
+        return build_failure(Reason.WORKER_FAILED)
     last = max(failed, key=lambda p: p.age_key)
     outcome = _parse_outcome(last)
     if outcome and outcome.failure:

@@ -6,13 +6,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from controller.cache import Cache
-from controller.conditions import final_state
 from controller.decision import (
     CreateJob,
     DeleteJob,
     DeleteOutputs,
     DeleteTranscription,
-    ExpireJob,
     HoldOutputs,
     PatchStatus,
     ReleaseOutputs,
@@ -20,10 +18,11 @@ from controller.decision import (
     Step,
     Unsettle,
 )
-from controller.errors import ControllerError, NameTakenError, QuotaError, RefusedError
-from controller.events import Notice, find_notices
+from controller.errors import ControllerError, MissingError, NameTakenError, QuotaError, RefusedError, StaleError
+from controller.events import tell_of_job
 from controller.herald import Herald
 from controller.job_builder import build_job
+from controller.measures import observe_transition
 from controller.merge_patch import build_merge_patch
 from controller.metrics import Metrics
 from controller.results import Results
@@ -74,18 +73,14 @@ class Performer:
             transcription = await self._do(transcription, step)
         return transcription
 
-    async def _do(self, transcription: Transcription, step: Step) -> Transcription:  # noqa: C901  # a table
+    async def _do(self, transcription: Transcription, step: Step) -> Transcription:  # a table
         match step:
             case PatchStatus(status):
                 return await self._patch(transcription, status)
             case CreateJob(attempt):
                 await self._create_job(transcription, attempt)
             case DeleteJob(job):
-                await self._cluster.delete_job(job)
-                self._cache.drop_job(job.name, job.uid)
-                logger.info("job deleted", extra={"transcription": transcription.path, "job": job.name})
-            case ExpireJob(job):
-                await self._expire_job(job)
+                await self._delete_job(transcription, job)
             case Settle():
                 return self._keep(await self._cluster.settle(transcription))
             case Unsettle():
@@ -113,14 +108,23 @@ class Performer:
         except (NameTakenError, QuotaError, RefusedError) as error:
             raise JobRefusedError(transcription, error) from error
         self._cache.put_job(job)
-        self._herald.tell(transcription, [Notice("JobCreated", f"Job {job.name} is there.")])
+        self._herald.tell(transcription, [tell_of_job(transcription.status)])
         logger.info("job created", extra={"transcription": transcription.path, "job": job.name})
 
-    async def _expire_job(self, job: JobView) -> None:
-        expiring = await self._cluster.expire_job(job)
-        if expiring is not None:
-            self._cache.put_job(expiring)
-        else:
+    async def _delete_job(self, transcription: Transcription, job: JobView) -> None:
+        """As it was seen: one that has changed since may have ended, and is looked at again."""
+        try:
+            await self._cluster.delete_job(job)
+        except StaleError:
+            await self._read_job(job)
+            raise
+        self._cache.drop_job(job.name, job.uid)
+        logger.info("job deleted", extra={"transcription": transcription.path, "job": job.name})
+
+    async def _read_job(self, job: JobView) -> None:
+        try:
+            self._cache.put_job(await self._cluster.get_job(job.name))
+        except MissingError:
             self._cache.drop_job(job.name, job.uid)
 
     async def _patch(self, transcription: Transcription, status: Status) -> Transcription:
@@ -128,7 +132,8 @@ class Performer:
         if not patch:
             return transcription
         new = self._keep(await self._cluster.patch_status(transcription, patch))
-        self._herald.tell(new, find_notices(transcription.status, new.status))
+        observe_transition(self._metrics, transcription, new, self._clock())
+        self._herald.follow(new)
         if new.status.state != transcription.status.state:
             self._tell(new)
         return new
@@ -139,5 +144,3 @@ class Performer:
         logger.info(
             "state changed", extra={"transcription": transcription.path, "state": status.state, "reason": reason}
         )
-        if final_state(status):
-            self._metrics.finished.labels(status.state or "", reason or "").inc()

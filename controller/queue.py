@@ -13,8 +13,9 @@ LONGEST_SLEEP = timedelta(hours=1)
 class KeyQueue:
     """Keys in the order they came. A key that is added while it is worked on comes again afterwards."""
 
-    def __init__(self, clock: Callable[[], datetime]) -> None:
+    def __init__(self, clock: Callable[[], datetime], observe_wait: Callable[[float], None] = lambda _: None) -> None:
         self._clock = clock
+        self._observe_wait = observe_wait
         self._ready: asyncio.Queue[str] = asyncio.Queue()
         self._waiting: dict[str, datetime] = {}
         self._active: set[str] = set()
@@ -45,6 +46,8 @@ class KeyQueue:
         if when is None:
             self._deadlines.pop(key, None)
             return
+        if self._deadlines.get(key) == when:
+            return
         self._deadlines[key] = when
         heapq.heappush(self._heap, (when, key))
         self._changed.set()
@@ -57,7 +60,7 @@ class KeyQueue:
     async def get(self) -> str:
         """The next key; call done() or retry() with it afterwards."""
         key = await self._ready.get()
-        del self._waiting[key]
+        self._observe_wait((self._clock() - self._waiting.pop(key)).total_seconds())
         self._active.add(key)
         return key
 

@@ -10,7 +10,7 @@ from controller import attempts, ending
 from controller.conditions import enter, final_state, is_running
 from controller.deadlines import find_deadline
 from controller.decision import CreateJob, Decision, PatchStatus, Policy, Seen, Step, Unsettle
-from controller.outcome import build_failure, explain_waiting, judge
+from controller.outcome import build_failure, explain_waiting, find_result, judge
 from controller.retention import part, tend_finalizer
 from controller.views import JobView, PodView
 from crds.gpus import explain_misfit
@@ -18,10 +18,19 @@ from crds.reasons import WAITING, Reason, WaitingReason
 from crds.transcriptionjob import Failure, Result, State, Status, Transcription
 
 FIRST_LOOK = timedelta(seconds=10)
+PLAIN_START = timedelta(seconds=30)
+"""So long a pod may be on its way without a word of it in the status: most are there by then, and it costs a write."""
+
 LONGEST_LOOK = timedelta(minutes=5)
 MOST_DISRUPTIONS = 20
 TURBO_MODELS = {"turbo", "large-v3-turbo"}
 IMPOSSIBLE = "Turbo models cannot translate: use large-v3, or task transcribe."
+
+
+def needs_job(seen: Seen) -> bool:
+    """Whether an attempt is on record whose Job is not there."""
+    status = seen.transcription.status
+    return status.has_attempt and seen.job is None and final_state(status) is None
 
 
 def needs_pods(transcription: Transcription, job: JobView | None, now: datetime) -> bool:
@@ -62,7 +71,7 @@ def fail(seen: Seen, failure: Failure, policy: Policy, now: datetime) -> Decisio
 def wait(seen: Seen, why: WaitingReason, policy: Policy, now: datetime) -> Decision:
     """Stay in line; also called by the loop when a quota leaves no room."""
     status = enter(seen.transcription, State.QUEUED, WAITING[why], why, now)
-    return _write(seen, status.model_copy(update={"waiting_reason": why}), policy)
+    return _write(seen, status.model_copy(update={"waiting_reason": why}), policy, ending.free_jobs(seen))
 
 
 def _find_verdict(seen: Seen, policy: Policy, now: datetime) -> Result | Failure | None:
@@ -75,8 +84,9 @@ def _find_verdict(seen: Seen, policy: Policy, now: datetime) -> Result | Failure
         verdict = build_failure(Reason.TOO_MANY_DISRUPTIONS)
     if verdict is None and deadline is not None and deadline.time <= now:
         verdict = build_failure(deadline.reason)
-    if status.result is not None and (verdict is not None or spec.cancel or spec.suspend):
-        return status.result
+    is_over = verdict is not None or spec.cancel or spec.suspend
+    if is_over and (stored := status.result or find_result(transcription, seen.pods)) is not None:
+        return stored
     if verdict is None and not status.has_attempt:
         return _find_impossible(transcription, policy)
     return verdict
@@ -105,9 +115,10 @@ def _go_on(seen: Seen, policy: Policy, now: datetime) -> Decision:
     if not transcription.status.has_attempt:
         if not seen.has_place:
             return wait(seen, WaitingReason.NO_PLACE, policy, now)
-        return _start(seen, attempts.start(transcription, now), policy)
+        return _start(seen, attempts.start(transcription, now), policy, now)
     if seen.job is None:
-        return _write(seen, transcription.status, policy, (CreateJob(transcription.status.attempt),))
+        create = CreateJob(transcription.status.attempt)
+        return _write(seen, transcription.status, policy, (*ending.free_jobs(seen), create), now + FIRST_LOOK)
     return _write_followed(seen, seen.job, policy, now)
 
 
@@ -117,14 +128,13 @@ def _recover(seen: Seen, policy: Policy, now: datetime) -> Decision:
         return _write(seen, attempts.suspend(seen.transcription, now), policy, ending.free_jobs(seen))
     failed = max(seen.pods, key=lambda pod: pod.age_key, default=None)
     status = attempts.start_elsewhere(seen.transcription, failed, now)
-    return _start(seen, status, policy)
+    return _start(seen, status, policy, now)
 
 
-def _start(seen: Seen, status: Status, policy: Policy, before: tuple[Step, ...] = ()) -> Decision:
+def _start(seen: Seen, status: Status, policy: Policy, now: datetime, before: tuple[Step, ...] = ()) -> Decision:
     before += tend_finalizer(seen.transcription)
     steps = (*before, PatchStatus(status), *ending.free_jobs(seen), CreateJob(status.attempt))
-    deadline = find_deadline(Seen(seen.transcription), status, policy)
-    return Decision(steps, deadline.time if deadline else None)
+    return Decision(steps, _next_time(Seen(seen.transcription), status, policy, now + FIRST_LOOK))
 
 
 def _write(
@@ -132,9 +142,14 @@ def _write(
 ) -> Decision:
     """The status when it has changed, and then the steps; look again at the time, or at the first deadline."""
     before = (*tend_finalizer(seen.transcription), *_patch(seen, status))
+    return Decision(before + steps, _next_time(seen, status, policy, look_at))
+
+
+def _next_time(seen: Seen, status: Status, policy: Policy, look_at: datetime | None) -> datetime | None:
+    """When to look again: at the time, or at the first deadline."""
     deadline = find_deadline(seen, status, policy)
     times = [time for time in (look_at, deadline.time if deadline else None) if time is not None]
-    return Decision(before + steps, min(times, default=None))
+    return min(times, default=None)
 
 
 def _patch(seen: Seen, status: Status) -> tuple[Step, ...]:
@@ -159,10 +174,12 @@ def _follow(seen: Seen, job: JobView, now: datetime) -> tuple[Status, datetime |
     if is_new and not job.is_suspended:
         return status, since + FIRST_LOOK
     next_look = now + min(max(FIRST_LOOK, (now - since) / 10), LONGEST_LOOK)
-    is_between_pods = status.result is not None or all(pod.is_over or pod.is_ready for pod in seen.pods)
+    is_between_pods = status.result is not None or all(pod.is_over or pod.is_at_work for pod in seen.pods)
     if is_running(status) and is_between_pods and not job.is_suspended:
         return status, next_look
     why = explain_waiting(job, seen.pods, seen.refusal)
+    if why is WaitingReason.STARTING and status.waiting_reason is None and now < since + PLAIN_START:
+        return status, next_look
     return attempts.wait_for_pod(transcription, job, why, now), next_look
 
 
@@ -188,5 +205,5 @@ def _retry(seen: Seen, status: Status, policy: Policy, now: datetime) -> Decisio
         return Decision(ending.conclude(seen, status), now)
     before: tuple[Step, ...] = (Unsettle(),) if ending.has_label(seen.transcription) else ()
     if not seen.has_place or seen.transcription.spec.suspend:
-        return Decision(before + ending.free_jobs(seen))
-    return _start(seen, attempts.start_afresh(seen.transcription, now), policy, before)
+        return Decision((*before, *tend_finalizer(seen.transcription), *ending.free_jobs(seen)))
+    return _start(seen, attempts.start_afresh(seen.transcription, now), policy, now, before)

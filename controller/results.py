@@ -58,6 +58,8 @@ class Results:
                 for item in page.get("Contents", ()):
                     self._s3.delete_object(Bucket=self._bucket, Key=item["Key"])
         except ClientError as error:
+            if error.response.get("Error", {}).get("Code") in GONE_CODES:  # the bucket is gone, and all in it
+                return
             raise _translate(prefix, error) from error
         except AWAY as error:
             raise TransientError(f"{prefix}: {error}") from error

@@ -71,7 +71,7 @@ class Resync:
         before = self._cache.known_jobs()
         async for job in self._cluster.list_jobs():
             before.discard((job.name, job.uid))
-            if self._cache.put_job(job) and job.owner_name:
+            if self._cache.put_job(job) and job.owner_name and not job.ended:
                 self._queue.add(job.owner_name)
         for name, uid in before:
             self._cache.drop_job(name, uid)
@@ -79,6 +79,7 @@ class Resync:
     async def find_asked(self) -> None:
         """Take settled ones that were asked for more where nobody took the label off, and those whose time is over."""
         async for transcription in self._cluster.list_settled(self._is_wanted):
+            self._cache.put(transcription)
             self._queue.add(transcription.name)
 
     def _is_wanted(self, manifest: Mapping[str, Any]) -> bool:

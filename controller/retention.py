@@ -36,7 +36,7 @@ def part(seen: Seen, now: datetime) -> Decision:
     if not seen.transcription.spec.delete_outputs:
         return Decision((ReleaseOutputs(),))
     jobs = [job for job in (seen.job, *seen.others) if job is not None and not job.is_deleting]
-    if jobs or seen.pods:
+    if jobs or not all(pod.is_over for pod in seen.pods):
         return Decision(tuple(DeleteJob(job) for job in jobs), now + LAST_LOOK)
     return Decision((DeleteOutputs(), ReleaseOutputs()))
 

@@ -9,7 +9,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from crds.addresses import Allowed, AllowedHosts
-from crds.callback import SigningSecret
+from crds.callback import SigningSecret, reveal
 
 STANDARD_SCHEDULE = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 
@@ -55,6 +55,9 @@ class ControllerSettings(BaseSettings):
     default_model: str = Field("demo", description="Whisper model of requests that name none.")
     callback_url: str | None = Field(None, description="Where callbacks go when a request names no URL.")
     callback_secret: SigningSecret | None = Field(None, description="Signs callbacks: whsec_ and base64.")
+    callback_previous_secret: SigningSecret | None = Field(
+        None, description="The secret before it: signs too, until every receiver knows the new one."
+    )
     callback_secret_name: str | None = Field(
         None, description="Secret whose key `secret` signs the workers' callbacks."
     )
@@ -80,6 +83,9 @@ class ControllerSettings(BaseSettings):
     worker_service_account: str = Field(description="ServiceAccount of the worker pods.")
     worker_s3_secret: str | None = Field(None, description="Secret with the worker's AWS_* variables.")
     worker_pod: WorkerPod = Field(WorkerPod(), description="Additions to every worker pod, as JSON.")
+    lease_name: str | None = Field(
+        None, description="Lease that decides which controller works; none: this one does, and must be the only one."
+    )
     instance: str = Field(default_factory=socket.gethostname, description="Who reports Events: the name of the pod.")
     log_level: str = Field("INFO", description="Least level that is logged, here and in workers.")
     health_port: int = Field(8081, description="Port of /healthz.")
@@ -102,6 +108,11 @@ class ControllerSettings(BaseSettings):
         if any(seconds < 0 for seconds in value):
             raise ValueError("seconds between tries are not negative")
         return value
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What signs callbacks: two while they change, none when they are not signed."""
+        return reveal(self.callback_secret, self.callback_previous_secret)
 
     def allowed_hosts(self, url: str | None) -> tuple[str, ...]:
         """What a callback to this URL may reach inside: the host of the installation's own URL, if it is that one."""

@@ -21,7 +21,6 @@ class JobView:
     owner_name: str | None
     is_deleting: bool
     is_suspended: bool
-    has_ttl: bool
     ready: int
     failed: int
     ended: str | None
@@ -31,8 +30,8 @@ class JobView:
 
     @property
     def is_spent(self) -> bool:
-        """Whether nothing is left to do about it: it ended and goes by itself, or is on its way out."""
-        return self.is_deleting or (self.ended is not None and self.has_ttl)
+        """Whether nothing is left to do about it: it has ended and goes by itself, or is on its way out."""
+        return self.is_deleting or self.ended is not None
 
     @classmethod
     def parse(cls, manifest: Mapping[str, Any]) -> Self:
@@ -49,7 +48,6 @@ class JobView:
             owner_name=owner.get("name"),
             is_deleting="deletionTimestamp" in meta,
             is_suspended=bool(manifest["spec"].get("suspend")),
-            has_ttl=manifest["spec"].get("ttlSecondsAfterFinished") is not None,
             ready=status.get("ready") or 0,
             failed=status.get("failed") or 0,
             ended=end.get("type"),
@@ -73,6 +71,7 @@ class PodView:
     exit_code: int | None = None
     exit_reason: str | None = None
     termination_message: str | None = None
+    started: datetime | None = None
     finished: datetime | None = None
 
     @classmethod
@@ -94,6 +93,7 @@ class PodView:
             exit_code=terminated.get("exitCode"),
             exit_reason=terminated.get("reason"),
             termination_message=terminated.get("message"),
+            started=_parse_time((state.get("running") or {}).get("startedAt")),
             finished=_parse_time(terminated.get("finishedAt")),
         )
 
@@ -101,6 +101,11 @@ class PodView:
     def is_over(self) -> bool:
         """Whether its worker has ended; the phase follows a moment later."""
         return self.phase in {"Succeeded", "Failed"} or self.exit_code is not None
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether its worker runs, as far as is known: the pod of a lost node says so too, but it is not ready."""
+        return self.phase == "Running" and not self.is_over
 
     @property
     def age_key(self) -> tuple[datetime, datetime]:

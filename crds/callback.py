@@ -67,14 +67,11 @@ def render_payload(payload: Mapping[str, Any]) -> bytes:
     return json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
-def sign(secret: str, message_id: str, now: datetime, body: bytes) -> dict[str, str]:
-    """The three headers for a body. `now` is timezone-aware."""
+def sign(secrets: Sequence[str], message_id: str, now: datetime, body: bytes) -> dict[str, str]:
+    """The three headers for a body, signed by each secret: two while they change. `now` is timezone-aware."""
     timestamp = str(int(now.timestamp()))
-    return {
-        ID_HEADER: message_id,
-        TIMESTAMP_HEADER: timestamp,
-        SIGNATURE_HEADER: f"v1,{_digest(parse_secret(secret), message_id, timestamp, body)}",
-    }
+    signatures = [f"v1,{_digest(parse_secret(secret), message_id, timestamp, body)}" for secret in secrets]
+    return {ID_HEADER: message_id, TIMESTAMP_HEADER: timestamp, SIGNATURE_HEADER: " ".join(signatures)}
 
 
 def verify(secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: datetime) -> str:
@@ -131,6 +128,11 @@ def _checked(secret: SecretStr) -> SecretStr:
 
 SigningSecret = Annotated[SecretStr, AfterValidator(_checked)]
 """A whsec_ secret as a setting: checked when it is read, masked when it is shown."""
+
+
+def reveal(*secrets: SecretStr | None) -> tuple[str, ...]:
+    """The secrets that are set, plain: the present one first, then the one before it."""
+    return tuple(secret.get_secret_value() for secret in secrets if secret is not None)
 
 
 def _digest(key: bytes, message_id: str, timestamp: str, body: bytes) -> str:

@@ -111,22 +111,22 @@ class Observed(Value):
     model_config = ConfigDict(extra="ignore")
 
 
-class Source(Value):
+class Source(Observed):
     bucket: str
     key: str
     etag: str | None = None
 
 
-class Callback(Value):
+class Callback(Observed):
     url: str
 
 
-class Resources(Value):
+class Resources(Observed):
     gpu: int = 1
     gpu_resource: str = "nvidia.com/gpu"
 
 
-class Limits(Value):
+class Limits(Observed):
     attempts: int = 3
     queue_seconds: int = 86400
     run_seconds: int = 43200

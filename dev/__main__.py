@@ -13,6 +13,7 @@ COMMANDS = {
     "demo": commands.demo,
     "test": commands.test,
     "bench": commands.bench,
+    "soak": commands.soak,
     "lint": commands.lint,
     "lock": commands.lock,
     "down": commands.down,

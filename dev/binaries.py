@@ -34,6 +34,7 @@ KUBECTL = Program("kubectl", "kubernetes", ("k8s.io/kubernetes/cmd/kubectl",), 1
 HELM = Program("helm", "helm", ("helm.sh/helm/v4/cmd/helm",), 60)
 VERSITYGW = Program("versitygw", "versitygw", ("github.com/versity/versitygw/cmd/versitygw",), 45)
 ETCD = Program("etcd", "etcd", ("go.etcd.io/etcd/server/v3",), 30)
+KWOK = Program("kwok", "kwok", ("sigs.k8s.io/kwok/cmd/kwok",), 100)
 COREDNS = Program("coredns", "coredns", ("github.com/coredns/coredns",), 60)
 KUBERNETES = Program("kubernetes", "kubernetes", tuple(f"k8s.io/kubernetes/cmd/{name}" for name in SERVERS), 330)
 

@@ -7,7 +7,7 @@ whole or broken, and making a new one takes less time than mending it.
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dev import binaries, kubectl, process, state, versions
@@ -46,6 +46,8 @@ AUDIT_FLAGS = {
     "audit-log-maxsize": "100",
     "audit-log-maxbackup": "1",
 }
+CONTROLLER_FLAGS = {"kube-api-qps": "200", "kube-api-burst": "300", "concurrent-job-syncs": "20"}
+"""With the defaults the Job controller ends three Jobs a second, and a soak would show nothing but that."""
 AUDIT_VOLUMES = [
     {
         "name": "audit-policy",
@@ -58,14 +60,25 @@ AUDIT_VOLUMES = [
 CONTAINERD = '[plugins."io.containerd.grpc.v1.cri".registry]\nconfig_path = "/etc/containerd/certs.d"\n'
 
 
-def build_audit() -> list[dict[str, object]]:
-    """The API server writes down who wrote what of ours; kubeadm's two forms, of which the node's own counts."""
-    old = {"extraArgs": AUDIT_FLAGS, "extraVolumes": AUDIT_VOLUMES}
-    new = old | {"extraArgs": [{"name": name, "value": value} for name, value in AUDIT_FLAGS.items()]}
+def build_control_plane() -> list[dict[str, object]]:
+    """The API server writes down who wrote what of ours, and controllers may ask it often.
+
+    In kubeadm's two forms, of which the node's own counts.
+    """
     return [
-        {"apiVersion": f"kubeadm.k8s.io/{version}", "kind": "ClusterConfiguration", "apiServer": api_server}
-        for version, api_server in (("v1beta3", old), ("v1beta4", new))
+        {
+            "apiVersion": f"kubeadm.k8s.io/{version}",
+            "kind": "ClusterConfiguration",
+            "apiServer": {"extraArgs": render(AUDIT_FLAGS), "extraVolumes": AUDIT_VOLUMES},
+            "controllerManager": {"extraArgs": render(CONTROLLER_FLAGS)},
+        }
+        for version, render in (("v1beta3", dict), ("v1beta4", list_flags))
     ]
+
+
+def list_flags(flags: Mapping[str, str]) -> list[dict[str, str]]:
+    """Flags as kubeadm's newer form has them."""
+    return [{"name": name, "value": value} for name, value in flags.items()]
 
 
 def build_config(s3_folder: Path, audit_policy: Path, own_network: bool) -> dict[str, object]:
@@ -85,7 +98,7 @@ def build_config(s3_folder: Path, audit_policy: Path, own_network: bool) -> dict
         "kind": "Cluster",
         "apiVersion": "kind.x-k8s.io/v1alpha4",
         "networking": {"disableDefaultCNI": own_network},
-        "kubeadmConfigPatches": [json.dumps(patch) for patch in (KUBELET, KUBE_PROXY, *build_audit())],
+        "kubeadmConfigPatches": [json.dumps(patch) for patch in (KUBELET, KUBE_PROXY, *build_control_plane())],
         "containerdConfigPatches": [CONTAINERD],
         "nodes": [node],
     }

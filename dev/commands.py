@@ -77,7 +77,16 @@ def test() -> None:
 def bench() -> None:
     """Bring everything up and measure us beside others."""
     up()
+    bring_kwok()
     python.bench()
+
+
+def soak() -> None:
+    """Bring everything up and run what takes long."""
+    state.check_disk()
+    up()
+    bring_kwok()
+    python.soak()
 
 
 def down() -> None:
@@ -91,6 +100,13 @@ def down() -> None:
         cluster.delete(engine)
     docker.stop(engine)
     print(f"nothing runs any more; caches are in {state.root()}")
+
+
+def bring_kwok() -> None:
+    """The program that plays nodes, which nothing but bench and soak needs."""
+    Progress(1).perform(program_step(binaries.KWOK))
+    binaries.publish(binaries.KWOK)
+    binaries.drop_caches()
 
 
 def say_and_install(programs: dict[str, str]) -> None:

@@ -94,6 +94,11 @@ def test() -> None:
     process.show("python", "-m", "pytest", "tests", env=env())
 
 
+def soak() -> None:
+    """Run what takes long; it writes docs/soak.md."""
+    process.show("python", "-m", "pytest", "tests", "-m", "soak", "-p", "tests.soak.report", env=env())
+
+
 def bench() -> None:
     """Run all benches; they write docs/benchmarks.md."""
     process.show("python", "-m", "tests.bench", env=env())

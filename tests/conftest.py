@@ -7,6 +7,7 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--speech-seed", type=int, default=secrets.randbelow(1_000_000), help="seed of the spoken words")
+    parser.addoption("--soak-size", type=int, default=10_000, help="how many transcriptions the soak runs")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -27,7 +27,7 @@ async def open_form(request: Request, limit_bytes: int, pace: Pace | None = None
     if kind != "multipart/form-data":
         detail = "Send the file and the options as multipart/form-data."
         raise ProblemError(415, Code.UNSUPPORTED_BODY, detail).and_close()
-    check_headers(request, limit_bytes)
+    check_headers(request.headers, limit_bytes)
     form = await _read(Request(request.scope, cap(request.receive, limit_bytes, pace or Pace())))
     try:
         yield form

@@ -8,10 +8,10 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 
-from tests.bench import api_benches, crowd, report
+from tests.bench import api_benches, controller_benches, report
 from tests.bench.harness import Bench, BenchError, Outcome, measure
 
-BENCHES: dict[str, Callable[[], Bench]] = {**api_benches.BENCHES}
+BENCHES: dict[str, Callable[[], Bench]] = {**api_benches.BENCHES, **controller_benches.BENCHES}
 RAW = report.ROOT / ".dev/bench.json"
 
 
@@ -34,11 +34,13 @@ def main(names: Sequence[str]) -> int:
 
 
 def _measure_all(benches: Sequence[Bench]) -> list[Outcome]:
-    if not any(bench.needs_crowd for bench in benches):
-        return [_measure(bench) for bench in benches]
-    _tell(f"making {crowd.SIZE:,} TranscriptionJobs in the namespace {crowd.NAMESPACE}")
-    with crowd.gathered():
-        return [_measure(bench) for bench in benches]
+    """Those that need the same resources run one after the other, whatever the order of the page."""
+    outcomes: dict[str, Outcome] = {}
+    for around in dict.fromkeys(bench.around for bench in benches):
+        _tell("making what is needed on the cluster, if anything")
+        with around():
+            outcomes |= {bench.name: _measure(bench) for bench in benches if bench.around is around}
+    return [outcomes[bench.name] for bench in benches]
 
 
 def _measure(bench: Bench) -> Outcome:

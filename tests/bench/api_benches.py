@@ -39,7 +39,7 @@ def build_status() -> Bench:
             "FastAPI, official asyncio client in each request": _server("status-client-aio", exchange),
         },
         {PER_CPU_SECOND: at_least(10)},
-        needs_crowd=True,
+        around=crowd.gathered,
     )
 
 
@@ -68,7 +68,7 @@ def build_lists() -> Bench:
             "official client, untyped list": partial(run_child, Program(api_lists.__name__, ("untyped",))),
         },
         {api_lists.CPU: at_most(0.2), api_lists.MEMORY: at_most(0.5)},
-        needs_crowd=True,
+        around=crowd.gathered,
     )
 
 

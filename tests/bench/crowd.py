@@ -1,27 +1,23 @@
 """Thousands of finished TranscriptionJobs in a namespace of their own, on the cluster. Used by the benches."""
 
 import asyncio
-import json
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-import aiohttp
-from kubernetes.aio.client import ApiClient
-
-from api.apiserver import connect
 from crds.transcriptionjob import API_VERSION, PLURAL, Callback, Source, Spec, build_transcription
-from tests.bench.harness import BenchError
+from tests.bench.door import Door, opened
 
 NAMESPACE = "transcription-bench"
 SIZE = 5_000
 AT_ONCE = 16
-GONE_SECONDS = 300
-NAMESPACE_PATH = f"/api/v1/namespaces/{NAMESPACE}"
-PATH = f"/apis/{API_VERSION}/namespaces/{NAMESPACE}/{PLURAL}"
 BUCKET = "transcriptions"
 STARTED, ENDED = "2025-09-11T03:45:52Z", "2025-09-11T03:46:31Z"
+
+
+def path_of(namespace: str) -> str:
+    return f"/apis/{API_VERSION}/namespaces/{namespace}/{PLURAL}"
 
 
 def name_of(number: int) -> str:
@@ -105,73 +101,25 @@ def gathered(size: int = SIZE) -> Iterator[None]:
 
 
 async def _gather(size: int) -> None:
-    async with _door() as door:
-        await _wait_until_gone(door)
-        await _send(door, "POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}}, accepted=(201, 409))
-        finished = await _list_finished(door)
-        numbers = iter([number for number in range(size) if name_of(number) not in finished])
-
-        async def make() -> None:
-            for number in numbers:
-                await _make(door, number)
-
-        await asyncio.gather(*(make() for _ in range(AT_ONCE)))
+    async with opened() as door:
+        await door.ensure_namespace(NAMESPACE)
+        await fill(door, NAMESPACE, size)
 
 
-async def _make(door: ApiClient, number: int) -> None:
-    await _send(door, "POST", PATH, build_manifest(number), accepted=(201, 409))
-    await _send(door, "PATCH", f"{PATH}/{name_of(number)}/status", {"status": build_status(number)})
+async def fill(door: Door, namespace: str, size: int) -> None:
+    """As many finished ones; those of an earlier run are taken over."""
+    path = path_of(namespace)
+    finished = {item["metadata"]["name"] for item in await door.list(path) if "state" in item.get("status", {})}
+    numbers = iter([number for number in range(size) if name_of(number) not in finished])
 
+    async def make() -> None:
+        for number in numbers:
+            await door.send("POST", path, build_manifest(number, namespace), accepted=(201, 409))
+            await door.send("PATCH", f"{path}/{name_of(number)}/status", {"status": build_status(number)})
 
-async def _list_finished(door: ApiClient) -> set[str]:
-    """Those that an earlier run has left."""
-    async with await _call(door, "GET", PATH) as response:
-        items = json.loads(await response.read())["items"]
-    return {item["metadata"]["name"] for item in items if "state" in item.get("status", {})}
+    await asyncio.gather(*(make() for _ in range(AT_ONCE)))
 
 
 async def _disperse() -> None:
-    """The cluster goes on deleting for some minutes; nobody waits for it but the next run."""
-    async with _door() as door:
-        await _send(door, "DELETE", NAMESPACE_PATH, accepted=(200, 202, 404, 409))
-
-
-async def _wait_until_gone(door: ApiClient) -> None:
-    """When an earlier run's namespace is being deleted."""
-    async with asyncio.timeout(GONE_SECONDS):
-        while await _is_going(door):  # noqa: ASYNC110  # no task of ours ends it
-            await asyncio.sleep(1)
-
-
-async def _is_going(door: ApiClient) -> bool:
-    async with await _call(door, "GET", NAMESPACE_PATH) as response:
-        return response.status == 200 and "deletionTimestamp" in json.loads(await response.read())["metadata"]
-
-
-async def _send(door: ApiClient, method: str, path: str, body: Any = None, accepted: tuple[int, ...] = (200,)) -> int:
-    async with await _call(door, method, path, body) as response:
-        if response.status not in accepted:
-            raise BenchError(f"{method} {path}: {response.status} {await response.text()}")
-        return response.status
-
-
-async def _call(door: ApiClient, method: str, path: str, body: Any = None) -> aiohttp.ClientResponse:
-    kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
-    response: aiohttp.ClientResponse = await door.call_api(
-        path,
-        method,
-        header_params={"Accept": "application/json", "Content-Type": kind},
-        body=body,
-        auth_settings=["BearerToken"],
-        _preload_content=False,
-    )
-    return response
-
-
-@asynccontextmanager
-async def _door() -> AsyncIterator[ApiClient]:
-    door = await connect()
-    try:
-        yield door
-    finally:
-        await door.close()
+    async with opened() as door:
+        await door.drop_namespace(NAMESPACE)

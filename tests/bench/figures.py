@@ -57,8 +57,8 @@ def control_of(peer: Sequence[float]) -> float:
     return median(peer[::2]) / median(peer[1::2]) if len(peer) > 1 else 1.0
 
 
-def is_quiet(control: float) -> bool:
-    return abs(control - 1) <= MAX_CONTROL_DEVIATION
+def is_quiet(control: float, deviation: float = MAX_CONTROL_DEVIATION) -> bool:
+    return abs(control - 1) <= deviation
 
 
 def digits(value: float) -> str:

@@ -6,9 +6,10 @@ CPU-seconds and bytes of the measured process, which other work disturbs less th
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
-from tests.bench.figures import Goal, Spread, control_of, is_quiet, ratio_of, spread_of
+from tests.bench.figures import MAX_CONTROL_DEVIATION, Goal, Spread, control_of, is_quiet, ratio_of, spread_of
 
 ROUNDS = 7
 OURS = "ours"
@@ -31,16 +32,19 @@ Side = Callable[[], Sample]
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """`sides` has ours first; `goals` has what the first peer is to be beaten by, for each unit.
+    """`sides` has ours first; `goals` has each unit, and what the first peer is to be beaten by in it, if anything.
 
-    `needs_crowd` asks for the resources of crowd on the cluster.
+    `around` makes what all rounds need on the cluster. `rounds` may be fewer where the figures are counts, and the
+    `deviation` of the control larger where a goal is about time on the clock.
     """
 
     name: str
     title: str
     sides: Mapping[str, Side]
-    goals: Mapping[str, Goal]
-    needs_crowd: bool = False
+    goals: Mapping[str, Goal | None]
+    around: Callable[[], AbstractContextManager[None]] = nullcontext
+    rounds: int = ROUNDS
+    deviation: float = MAX_CONTROL_DEVIATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ class Outcome:
 
     @property
     def is_quiet(self) -> bool:
-        return all(is_quiet(row.control) for row in self.rows() if row.goal)
+        return all(is_quiet(row.control, self.bench.deviation) for row in self.rows() if row.goal)
 
     def _row(self, unit: str, peer: str, goal: Goal | None) -> Row:
         ours, theirs = self._figures(OURS, unit), self._figures(peer, unit)
@@ -87,11 +91,11 @@ class Outcome:
         return [sample[unit] for sample in self.samples[side]]
 
 
-def measure(bench: Bench, rounds: int = ROUNDS, tell: Callable[[str], None] = lambda _: None) -> Outcome:
+def measure(bench: Bench, tell: Callable[[str], None] = lambda _: None) -> Outcome:
     """Run all rounds; BenchError when a side fails or the sides answer differently."""
     outcome = Outcome(bench, {side: [] for side in bench.sides})
-    for number in range(rounds):
-        tell(f"{bench.name}: round {number + 1} of {rounds}")
+    for number in range(bench.rounds):
+        tell(f"{bench.name}: round {number + 1} of {bench.rounds}")
         answers = {name: _run(outcome, name, side) for name, side in bench.sides.items()}
         _check_alike(bench, answers)
     return outcome

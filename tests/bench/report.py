@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 DOC = ROOT / "docs/benchmarks.md"
 BEGIN = "<!-- written by make bench: begin -->"
 END = "<!-- written by make bench: end -->"
-PACKAGES = ("uvicorn", "starlette", "fastapi", "pydantic", "kubernetes", "aiohttp")
+PACKAGES = ("uvicorn", "starlette", "fastapi", "pydantic", "kubernetes", "aiohttp", "kopf")
 HEAD = "| ours / peer | goal | pairs | what | peer | ours | peer's | control |\n|---|---|---|---|---|---|---|---|"
 
 
@@ -46,7 +46,8 @@ def look_around() -> Circumstances:
 def render(outcomes: Sequence[Outcome], seen: Circumstances) -> str:
     """The figures with what they were measured on."""
     facts = {"Command": f"`{seen.command}`", "Commit": f"`{seen.commit}`", "Machine": seen.machine}
-    facts |= {"Versions": seen.versions, "Day": seen.day, "Pairs": f"{ROUNDS}, interleaved"}
+    fewer = [f"{one.bench.rounds} for {one.bench.name}" for one in outcomes if one.bench.rounds != ROUNDS]
+    facts |= {"Versions": seen.versions, "Day": seen.day, "Pairs": ", ".join([f"{ROUNDS}", *fewer, "interleaved"])}
     lines = "\n".join(f"- {name}: {fact}" for name, fact in facts.items())
     return "\n\n".join([lines, *map(render_table, outcomes)])
 
@@ -68,9 +69,14 @@ def missed(outcomes: Sequence[Outcome]) -> list[str]:
 
 def put_between_marks(text: str, figures: str) -> str:
     """The document with these figures in place of the former ones."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{figures}\n\n{END}{after}"
+    return put_between(text, BEGIN, END, figures)
+
+
+def put_between(text: str, begin: str, end: str, figures: str) -> str:
+    """The text with this between two lines of it."""
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n\n{figures}\n\n{end}{after}"
 
 
 def raw(outcomes: Sequence[Outcome]) -> Mapping[str, object]:

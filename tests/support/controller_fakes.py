@@ -60,7 +60,6 @@ def a_job(**changes: Any) -> JobView:
         owner_name="clip",
         is_deleting=False,
         is_suspended=False,
-        has_ttl=False,
         ready=0,
         failed=0,
         ended=None,

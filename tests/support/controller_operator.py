@@ -51,8 +51,7 @@ class FakeCluster:
 
     async def list_jobs(self) -> AsyncIterator[JobView]:
         for job in list(self.jobs.values()):
-            if not job.has_ttl:
-                yield job
+            yield job
 
     async def get_transcription(self, name: str) -> Transcription:
         self.reads.append(name)
@@ -78,16 +77,18 @@ class FakeCluster:
 
     async def release_outputs(self, transcription: Transcription) -> Transcription:
         left = tuple(f for f in transcription.finalizers if f != OUTPUTS_FINALIZER)
-        released = self._set_finalizers("release", transcription, left)
-        if released.is_deleting:
-            del self.transcriptions[released.name]
-        return released
+        return self._set_finalizers("release", transcription, left)
 
     def _set_finalizers(self, name: str, transcription: Transcription, finalizers: tuple[str, ...]) -> Transcription:
         stored = self._check(transcription)
-        changed: Transcription = self._write(
-            name, lambda: self.store(stored.model_copy(update={"finalizers": finalizers}))
-        )
+
+        def set_them() -> Transcription:
+            changed = self.store(stored.model_copy(update={"finalizers": finalizers}))
+            if changed.is_deleting and not finalizers:
+                self.forget(changed)
+            return changed
+
+        changed: Transcription = self._write(name, set_them)
         return changed
 
     async def delete_transcription(self, transcription: Transcription) -> None:
@@ -98,9 +99,13 @@ class FakeCluster:
         """With a finalizer it stays and is marked; without, its Jobs go with it."""
         if stored.finalizers:
             self.store(stored.model_copy(update={"is_deleting": True}))
-            return
-        del self.transcriptions[stored.name]
-        self.jobs = {name: job for name, job in self.jobs.items() if job.owner_uid != stored.uid}
+        else:
+            self.forget(stored)
+
+    def forget(self, transcription: Transcription) -> None:
+        """It is gone, and with it what it owns."""
+        del self.transcriptions[transcription.name]
+        self.jobs = {name: job for name, job in self.jobs.items() if job.owner_uid != transcription.uid}
 
     async def get_job(self, name: str) -> JobView:
         self.reads.append(name)
@@ -119,13 +124,10 @@ class FakeCluster:
     async def delete_job(self, job: JobView) -> None:
         self._write("delete", lambda: self.jobs.pop(job.name, None))
 
-    async def expire_job(self, job: JobView) -> JobView:
-        return self._write("expire", lambda: self.change_job(job.name, has_ttl=True))
-
     def left_over(self) -> list[str]:
-        """Jobs of final transcriptions that nothing ever removes: live ones, and ended ones without a TTL."""
+        """Jobs of final transcriptions that nothing ever removes: live ones."""
         finals = {t.name for t in self.transcriptions.values() if final_state(t.status)}
-        return [j.name for j in self.jobs.values() if j.owner_name in finals and not (j.ended and j.has_ttl)]
+        return [j.name for j in self.jobs.values() if j.owner_name in finals and not j.ended]
 
     async def list_pods(self, job: JobView) -> tuple[PodView, ...]:
         return self.pods.get(job.name, ())
@@ -204,6 +206,9 @@ class FakeOutbox:
         self._clock = clock
         self._codes = list(codes) or [200]
         self.sent: list[str] = []
+
+    def find_url(self, transcription: Transcription) -> str:
+        return transcription.spec.callback.url if transcription.spec.callback else "http://api/result"
 
     async def send(self, transcription: Transcription) -> Report:
         record = transcription.status.callback

@@ -20,8 +20,31 @@ def kill_processes(mark: str) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def _read(environ: Path) -> bytes:
+def read_in_process(name: str, path: str) -> bytes:
+    """A file as a process of that name sees it."""
+    for command in Path("/proc").glob("[0-9]*/comm"):
+        file = command.parent / "root" / path.lstrip("/")
+        if _read(command).strip() == name.encode() and file.exists():
+            return file.read_bytes()
+    pytest.skip("the node's processes cannot be seen from here")
+
+
+def _read(path: Path) -> bytes:
     try:
-        return environ.read_bytes()
+        return path.read_bytes()
     except OSError:  # it ended just now, or it is not ours to look into
         return b""
+
+
+def kill_program(program: str, address: str) -> None:
+    """SIGKILL for the part of the dev cluster's control plane that has this name; its node has that address."""
+    pids = [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/cmdline") if _is(path, program, address)]
+    if not pids:
+        pytest.skip("the node's processes cannot be seen from here")
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+
+
+def _is(cmdline: Path, program: str, address: str) -> bool:
+    words = _read(cmdline).decode(errors="replace").split("\0")
+    return words[0].rpartition("/")[2] == program and any(address in word for word in words[1:])

@@ -65,9 +65,12 @@ class WorkerDoor:
         return self.a_pod_of(made, attempt, pod or f"{build_job_name(name, attempt)}-abcde")
 
     def a_pod_of(self, transcription: Manifest, attempt: int, pod: str) -> Worker:
-        meta = transcription["metadata"]
-        uid = self.kubectl.create(_build_pod(pod, self.account))["metadata"]["uid"]
-        bound = ("--bound-object-kind", "Pod", "--bound-object-name", pod, "--bound-object-uid", uid)
+        return self.a_worker_in(transcription, attempt, self.kubectl.create(_build_pod(pod, self.account)))
+
+    def a_worker_in(self, transcription: Manifest, attempt: int, pod: Manifest) -> Worker:
+        """Whoever works in a pod that is there."""
+        meta, name, uid = transcription["metadata"], pod["metadata"]["name"], pod["metadata"]["uid"]
+        bound = ("--bound-object-kind", "Pod", "--bound-object-name", name, "--bound-object-uid", uid)
         token = self.kubectl.run("create", "token", self.account, *bound).strip()
         return Worker(self.kubectl.namespace, meta["name"], meta["uid"], uid, token, attempt)
 

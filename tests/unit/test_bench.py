@@ -15,11 +15,11 @@ SEEN = report.Circumstances("07d5d56", "2 cores", "Python 3.13", "make bench", "
 def a_bench(ours: list[float], peer: list[float], goal: Any = None) -> Bench:
     left, right = iter(ours), iter(peer)
     sides = {OURS: lambda: Sample({UNIT: next(left)}, 1), "peer": lambda: Sample({UNIT: next(right)}, 1)}
-    return Bench("status", "Status reads", sides, {UNIT: goal or at_least(10)})
+    return Bench("status", "Status reads", sides, {UNIT: goal or at_least(10)}, rounds=3)
 
 
 def an_outcome(goal: Any = None) -> Outcome:
-    return measure(a_bench([100, 120, 90], [10, 10, 9], goal), rounds=3)
+    return measure(a_bench([100, 120, 90], [10, 10, 9], goal))
 
 
 def test_the_ratio_is_that_of_the_medians_when_pairs_differ() -> None:
@@ -52,14 +52,14 @@ def test_sides_take_turns_when_a_bench_is_measured() -> None:
         turns.append(name)
         return Sample({UNIT: 1.0}, None)
 
-    measure(Bench("b", "t", {OURS: lambda: side("a"), "peer": lambda: side("b")}, {}), rounds=2)
+    measure(Bench("b", "t", {OURS: lambda: side("a"), "peer": lambda: side("b")}, {}, rounds=2))
     assert turns == ["a", "b", "a", "b"]
 
 
 def test_nothing_is_measured_when_sides_answer_differently() -> None:
     sides = {OURS: lambda: Sample({UNIT: 1.0}, {"n": 1}), "peer": lambda: Sample({UNIT: 1.0}, {"n": 2})}
     with pytest.raises(BenchError, match="peer answers"):
-        measure(Bench("b", "t", sides, {}), rounds=1)
+        measure(Bench("b", "t", sides, {}, rounds=1))
 
 
 def test_a_missed_goal_is_said_when_a_run_is_shown() -> None:

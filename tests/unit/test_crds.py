@@ -160,3 +160,21 @@ def test_a_task_survives_its_way_through_the_environment() -> None:
         }
     )
     assert WorkerTask.model_validate_json(task.model_dump_json(by_alias=True)) == task
+
+
+def test_fields_of_a_newer_version_are_ignored_wherever_they_stand() -> None:
+    newer = {
+        "source": {"bucket": "media", "key": "a.mp4", "region": "x"},
+        "limits": {"attempts": 1, "pods": 3},
+        "resources": {"gpu": 1, "memory": "1Gi"},
+        "callback": {"url": "https://example.org", "format": "thin"},
+        "colour": "red",
+    }
+    meta = {
+        "namespace": "ns",
+        "name": "a",
+        "uid": "u",
+        "resourceVersion": "1",
+        "creationTimestamp": "2026-01-02T03:04:05Z",
+    }
+    assert Transcription.parse({"metadata": meta, "spec": newer}).spec.limits.attempts == 1

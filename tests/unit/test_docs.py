@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-GUIDES = ["README.md", "CONTRIBUTING.md", "docs/api.md", "docs/walkthrough.md", "charts/transcription/README.md"]
+GUIDES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/api.md",
+    "docs/metrics.md",
+    "docs/walkthrough.md",
+    "charts/transcription/README.md",
+]
 FOLDERS = (
     "",
     "api",

@@ -44,13 +44,13 @@ class Courier:
     def __init__(
         self,
         task: WorkerTask,
-        secret: str | None,
+        secrets: Sequence[str],
         now: Callable[[], datetime],
         allowed: Allowed,
         resolve: Resolve = resolve,
     ) -> None:
         self._task = task
-        self._secret = secret
+        self._secrets = secrets
         self._now = now
         self._allowed = allowed
         self._resolve = resolve
@@ -97,9 +97,9 @@ class Courier:
 
     def _headers(self, body: bytes) -> dict[str, str]:
         content_type = {"content-type": "application/json"}
-        if self._secret is None:
+        if not self._secrets:
             return content_type | {ID_HEADER: self._task.callback_id}
-        return content_type | sign(self._secret, self._task.callback_id, self._now(), body)
+        return content_type | sign(self._secrets, self._task.callback_id, self._now(), body)
 
 
 def _call(target: httpx2.URL, address: str, headers: Mapping[str, str], body: bytes) -> int:

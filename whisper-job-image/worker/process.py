@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from crds.addresses import Allowed
+from crds.callback import reveal
 from crds.log import configure_logging
 from crds.reasons import ExitCode
 from crds.worker import TERMINATION_MESSAGE_PATH
@@ -49,7 +50,7 @@ def main(message_path: str = TERMINATION_MESSAGE_PATH) -> int:
 def run(settings: WorkerSettings, words: LastWords, cluster: report.Cluster) -> None:
     """One run with the real doors."""
     task = settings.task
-    secret = settings.callback_secret.get_secret_value() if settings.callback_secret else None
+    secrets = reveal(settings.callback_secret, settings.callback_previous_secret)
     with tempfile.TemporaryDirectory() as folder, report.build_client(cluster) as client:
         scratch = Path(folder)
         doors = Doors(
@@ -58,7 +59,7 @@ def run(settings: WorkerSettings, words: LastWords, cluster: report.Cluster) -> 
             decode=media.decode,
             load_engine=lambda: _load_engine(settings, scratch),
             reporter=report.Reporter(client, task.target, cluster.account),
-            courier=Courier(task, secret, lambda: datetime.now(UTC), Allowed.parse(settings.callback_allowed_hosts)),
+            courier=Courier(task, secrets, lambda: datetime.now(UTC), Allowed.parse(settings.callback_allowed_hosts)),
             tell_result=words.tell_result,
         )
         gate = ProgressGate(settings.pod_uid, task.target.attempt, task.progress_interval_seconds, time.monotonic)

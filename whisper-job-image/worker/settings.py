@@ -27,6 +27,9 @@ class WorkerSettings(BaseSettings):
     s3_endpoint: str | None = Field(default=None, description="URL of the S3 server; AWS when unset.")
     s3_path_style: bool = Field(default=False, description="Bucket name in the path instead of the host name.")
     callback_secret: SigningSecret | None = Field(default=None, description="whsec_ secret that signs the callback.")
+    callback_previous_secret: SigningSecret | None = Field(
+        default=None, description="The secret before it: signs too, while they change."
+    )
     callback_allowed_hosts: Annotated[AllowedHosts, NoDecode] = Field(
         default=(), description="Hosts and networks inside that the callback may go to, comma separated."
     )

@@ -48,6 +48,7 @@ labels: {{- include "transcription.labels" . | nindent 2 }}
 {{- end }}
 {{- with $values.callback.signingSecret }}
 - {name: {{ $.prefix }}_CALLBACK_SECRET, valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: secret}}}
+- {name: {{ $.prefix }}_CALLBACK_PREVIOUS_SECRET, valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: previousSecret, optional: true}}}
 {{- end }}
 {{- with $values.callback.allowedHosts }}
 - {name: {{ $.prefix }}_CALLBACK_ALLOWED_HOSTS, value: {{ join "," . | quote }}}

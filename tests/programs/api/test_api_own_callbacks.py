@@ -99,6 +99,6 @@ def test_the_workers_callback_is_taken() -> None:
         show(api, running, 1)
         target = worker_fakes.a_target(3).model_copy(update={"name": NAME, "uid": UID})
         task = worker_fakes.a_task(target=target, callback_url=api.url + PATH, callback_id=build_callback_id(UID, 3))
-        courier = Courier(task, SECRET, read_clock, Allowed.parse(["127.0.0.1"]))
+        courier = Courier(task, [SECRET], read_clock, Allowed.parse(["127.0.0.1"]))
         assert [courier.deliver(TRANSCRIPT) for _ in range(2)] == [200, 200]
         assert kept(api) == {"3.json"}

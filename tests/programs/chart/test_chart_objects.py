@@ -18,6 +18,8 @@ RIGHTS = {
         ("transcriptionjobs/finalizers", "update"),
         ("jobs", "create delete get list patch watch"),
         ("pods", "list"),
+        ("leases", "get update"),
+        ("leases", "create"),
         ("events", "list"),
         ("events", "create"),
     },
@@ -111,6 +113,28 @@ def test_each_account_has_just_the_rights_that_its_program_uses(rendered: list[M
         for role in of_kind(rendered, "Role")
     }
     assert found == RIGHTS
+
+
+def test_the_controller_may_change_its_own_lease_alone(rendered: list[Manifest]) -> None:
+    (role,) = [found for found in of_kind(rendered, "Role") if found["metadata"]["name"] == "scribe-controller"]
+    rules = [rule for rule in role["rules"] if rule["resources"] == ["leases"]]
+    names = {" ".join(rule["verbs"]): rule.get("resourceNames") for rule in rules}
+    assert names == {"get update": ["scribe-controller"], "create": None}
+    (pod,) = [pod for pod in pod_specs(rendered) if pod["containers"][0]["name"] == "controller"]
+    given = {entry["name"]: entry.get("value") for entry in pod["containers"][0]["env"]}
+    assert given["CONTROLLER_LEASE_NAME"] == "scribe-controller"
+
+
+def test_a_second_controller_stands_by_on_another_node_if_there_is_one(chart: Chart) -> None:
+    (deployment,) = [
+        found for found in of_kind(chart.render(), "Deployment") if found["metadata"]["name"] == "scribe-controller"
+    ]
+    assert deployment["spec"]["replicas"] == 2
+    assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+    affinity = deployment["spec"]["template"]["spec"]["affinity"]["podAntiAffinity"]
+    ((preferred,), *required) = affinity.values()
+    assert required == []
+    assert preferred["podAffinityTerm"]["labelSelector"] == deployment["spec"]["selector"]
 
 
 def test_each_role_is_bound_to_the_account_of_its_name(rendered: list[Manifest]) -> None:

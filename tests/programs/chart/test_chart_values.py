@@ -77,6 +77,7 @@ def test_large_numbers_are_written_out(chart: Chart) -> None:
         ("api.replicas=two", "/api/replicas"),
         ("api.image.tags=1", "/api/image"),
         ("api.service.type=nodeport", "/api/service/type"),
+        ("controller.replicas=-1", "/controller/replicas"),
         ("controller.maxActive=-1", "/controller/maxActive"),
         ("crds.enable=false", "/crds"),
         ("logLevel=verbose", "/logLevel"),

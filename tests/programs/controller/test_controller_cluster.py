@@ -8,8 +8,16 @@ from kubernetes.aio import client
 
 from controller.apiserver import ApiServer
 from controller.cluster import Cluster
-from controller.errors import MissingError, NameTakenError, QuotaError, RefusedError, StaleError, TransientError
+from controller.errors import (
+    MissingError,
+    NameTakenError,
+    QuotaError,
+    RefusedError,
+    StaleError,
+    TransientError,
+)
 from controller.job_builder import build_job
+from crds.transcriptionjob import OUTPUTS_FINALIZER
 from tests.support.controller_fakes import RESULT, UID, a_job, a_manifest, a_transcription, some_settings
 from tests.support.loopback import Answer, Loopback
 
@@ -47,6 +55,24 @@ def test_status_is_merged_only_into_the_version_that_was_read() -> None:
     assert request.json == {"metadata": {"resourceVersion": "100"}, "status": patch}
     assert new.status.attempt == 1
     assert counted == [("PATCH", "transcriptionjobs/status", 200)]
+
+
+def test_nothing_is_written_when_another_one_leads() -> None:
+    async def write_all(cluster: Cluster) -> int:
+        cluster._server._may_write = lambda: False
+        job, transcription = a_job(), a_transcription()
+        held = transcription.model_copy(update={"finalizers": (OUTPUTS_FINALIZER,)})
+        writes = [
+            cluster.patch_status(transcription, {}), cluster.settle(transcription), cluster.unsettle(transcription),
+            cluster.hold_outputs(transcription), cluster.release_outputs(held),
+            cluster.delete_transcription(transcription),
+            cluster.create_job(MANIFEST), cluster.delete_job(job),
+        ]  # fmt: skip
+        ends = await asyncio.gather(*writes, return_exceptions=True)
+        return sum("another controller leads" in str(end) for end in ends)
+
+    refused, server, _ = call(write_all)
+    assert (refused, server.requests) == (8, [])
 
 
 def test_label_is_put_on_when_it_is_settled() -> None:
@@ -89,23 +115,17 @@ def test_creation_waits_when_the_job_that_had_the_name_has_just_gone() -> None:
 def test_this_very_job_is_deleted_with_its_pods() -> None:
     _, server, _ = call(lambda c: c.delete_job(a_job()), Answer(200))
     assert server.requests[0].verb == "DELETE"
-    assert server.requests[0].json == {"propagationPolicy": "Background", "preconditions": {"uid": "job-uid"}}
+    wanted = {"uid": "job-uid", "resourceVersion": "1"}
+    assert server.requests[0].json == {"propagationPolicy": "Background", "preconditions": wanted}
 
 
-@pytest.mark.parametrize("code", [404, 409])
-def test_nothing_happens_when_the_job_is_gone(code: int) -> None:
-    assert call(lambda c: c.delete_job(a_job()), Answer(code))[0] is None
-    assert call(lambda c: c.expire_job(a_job()), Answer(code))[0] is None
+def test_nothing_happens_when_the_job_is_gone() -> None:
+    assert call(lambda c: c.delete_job(a_job()), Answer(404))[0] is None
 
 
-def test_job_gets_its_ttl_and_leaves_the_watch() -> None:
-    job, server, _ = call(lambda c: c.expire_job(a_job()), Answer.of(a_job_manifest()))
-    assert server.requests[0].json["spec"] == {"ttlSecondsAfterFinished": 600}
-    assert server.requests[0].json["metadata"] == {
-        "uid": "job-uid",
-        "labels": {"transcription.ecg.dev/settled": "true"},
-    }
-    assert job is not None
+def test_job_is_stale_when_it_has_changed_since_it_was_read() -> None:
+    with pytest.raises(StaleError):
+        call(lambda c: c.delete_job(a_job()), Answer(409))
 
 
 def test_live_ones_are_listed_page_by_page() -> None:
@@ -204,3 +224,14 @@ def test_result_of_the_worker_is_read_back() -> None:
     document = a_manifest(attempt=1, result=RESULT.to_manifest())
     transcription, _, _ = call(lambda c: c.get_transcription("clip"), Answer.of(document))
     assert transcription.status.result == RESULT
+
+
+def test_finalizer_is_put_on_and_taken_off_beside_those_of_others() -> None:
+    held = a_transcription().model_copy(update={"finalizers": ("other.io/a", OUTPUTS_FINALIZER, "other.io/b")})
+    bare = a_transcription().model_copy(update={"finalizers": ("other.io/a",)})
+    _, server, _ = call(lambda c: c.release_outputs(held), Answer.of(a_manifest()))
+    request = server.requests[0]
+    assert request.headers["content-type"] == "application/merge-patch+json"
+    assert request.json == {"metadata": {"resourceVersion": "100", "finalizers": ["other.io/a", "other.io/b"]}}
+    _, server, _ = call(lambda c: c.hold_outputs(bare), Answer.of(a_manifest()))
+    assert server.requests[0].json["metadata"]["finalizers"] == ["other.io/a", OUTPUTS_FINALIZER]

@@ -5,15 +5,10 @@ import contextlib
 import gzip
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from controller import outbox as door
 from controller.delivery import Report, build_record
@@ -21,6 +16,7 @@ from controller.outbox import Outbox
 from controller.outcome import build_failure
 from crds.reasons import Reason
 from crds.transcriptionjob import State
+from tests.support.certificates import a_certificate
 from tests.support.controller_fakes import NOW, UID, Clock, a_transcription, final, some_settings
 from tests.support.loopback import Answer, Loopback
 
@@ -198,28 +194,6 @@ def test_case_116_whatever_the_receiver_answers_is_a_status_code_or_none(kind: s
             return await call(url, callback_allowed_hosts="127.0.0.1")
 
     assert asyncio.run(scene()) == [Report(ID, NOW, status_code)]
-
-
-def a_certificate(folder: Path, name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """The server's side and the client's side of a certificate for one name."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    file = folder / "tls.pem"
-    pem = serialization.Encoding.PEM
-    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    file.write_bytes(certificate.public_bytes(pem) + private)
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(file)
-    return server, ssl.create_default_context(cafile=str(file))
 
 
 def test_case_117_tls_asks_for_the_name_and_not_for_the_address(tmp_path: Path) -> None:

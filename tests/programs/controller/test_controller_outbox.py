@@ -172,7 +172,7 @@ def test_try_has_no_status_code_when_the_url_cannot_be_called(url: str) -> None:
     assert report == Report(ID, NOW)
 
 
-@pytest.mark.parametrize("error", [httpx2.ReadError("x"), OSError("x"), UnicodeError("x")])
+@pytest.mark.parametrize("error", [httpx2.ReadError("x"), TimeoutError("x"), UnicodeError("x")])
 def test_try_has_no_status_code_and_makes_no_noise_when_the_receiver_is_at_fault(
     error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -79,16 +79,16 @@ async def retried(cluster: FakeCluster, clock: Clock, settle_down: Callable[[], 
 
 
 STORIES: dict[str, tuple[Story, State, list[str]]] = {
-    "good": (good, State.SUCCEEDED, ["status", "create", "status", "status", "expire", "label"]),
-    "bad": (bad, State.FAILED, ["status", "create", "status", "status", "expire", "status", "label"]),
+    "good": (good, State.SUCCEEDED, ["status", "create", "status", "status", "label"]),
+    "bad": (bad, State.FAILED, ["status", "create", "status", "status", "status", "label"]),
     "cancelled": (cancelled, State.CANCELLED, ["status", "create", "status", "status", "delete", "status", "label"]),
     "overrun": (overrun, State.FAILED, ["status", "create", "status", "status", "delete", "status", "label"]),
     "retried": (
         retried,
         State.SUCCEEDED,
         [
-            *["status", "create", "status", "status", "expire", "status", "label"],
-            *["status", "create", "status", "expire", "label"],
+            *["status", "create", "status", "status", "status", "label"],
+            *["status", "create", "status", "label"],
         ],
     ),
     "retried while live": (
@@ -96,7 +96,7 @@ STORIES: dict[str, tuple[Story, State, list[str]]] = {
         State.SUCCEEDED,
         [
             *["status", "create", "status", "status", "delete"],
-            *["status", "create", "status", "expire", "label"],
+            *["status", "create", "status", "label"],
         ],
     ),
 }
@@ -136,10 +136,10 @@ def test_story_ends_well_when_nothing_dies(name: str) -> None:
     assert len(sent) == {"good": 0, "bad": 1, "cancelled": 1, "overrun": 1, "retried": 1, "retried while live": 0}[name]
 
 
-def test_good_story_takes_six_writes_of_the_controller() -> None:
+def test_good_story_takes_five_writes_of_the_controller() -> None:
     cluster = FakeCluster(a_transcription())
     asyncio.run(play(good, cluster))
-    assert len(cluster.writes) == 6
+    assert len(cluster.writes) == 5
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -158,5 +158,4 @@ def test_end_is_the_same_when_it_dies_at_any_write(name: str, when: str, order: 
         assert cluster.transcriptions["clip"].status == calm.transcriptions["clip"].status, number
         assert cluster.transcriptions["clip"].labels == calm.transcriptions["clip"].labels, number
         assert cluster.jobs.keys() == calm.jobs.keys(), number
-        assert [job.has_ttl for job in cluster.jobs.values()] == [job.has_ttl for job in calm.jobs.values()], number
         assert [m["metadata"]["name"] for m in cluster.manifests] == [m["metadata"]["name"] for m in calm.manifests]

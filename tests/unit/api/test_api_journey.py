@@ -94,7 +94,7 @@ def test_options_reach_the_resource(client: Caller, store: FakeStore) -> None:
         "engine": "auto",
         "resources": {"gpu": 0, "gpuResource": "nvidia.com/gpu"},
         "tenant": "anonymous",
-        "limits": {"attempts": 3, "queueSeconds": 86400, "runSeconds": 43200},
+        "limits": {"attempts": 3, "queueSeconds": 86400, "runSeconds": 43200, "totalSeconds": 604800},
         "deleteOutputs": False,
         "suspend": False,
         "cancel": False,

@@ -130,7 +130,7 @@ def post_at_once(client: Caller, payloads: list[Any]) -> list[int]:
 
 
 @pytest.mark.parametrize("texts", [1, 100])
-def test_case_136_a_hundred_at_once_have_one_effect(
+def test_case_136_and_f60_a_hundred_at_once_have_one_effect(
     client: Caller, store: FakeStore, uploads: FakeUploads, texts: int
 ) -> None:
     store.rows.see(ended())

@@ -30,7 +30,7 @@ def ended(name: str = "a", attempt: int = 1, **status: Any) -> Row:
 
 
 def signed(message_id: str = "msg_uid-of-a_1", body: bytes = BODY, age_seconds: float = 0, secret: str = SECRET) -> Any:
-    return JSON | sign(secret, message_id, NOW - timedelta(seconds=age_seconds), body)
+    return JSON | sign([secret], message_id, NOW - timedelta(seconds=age_seconds), body)
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def test_case_128_a_signed_callback_of_an_unknown_job_stores_nothing(guarded: Ca
     assert kept(uploads) == []
 
 
-def test_case_135_an_earlier_attempt_after_a_later_one_is_refused(
+def test_case_135_and_f61_an_earlier_attempt_after_a_later_one_is_refused(
     guarded: Caller, store: FakeStore, uploads: FakeUploads
 ) -> None:
     store.rows.see(ended(attempt=3))

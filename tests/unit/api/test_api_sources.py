@@ -1,10 +1,12 @@
 """Every way to write where a video lies."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.sources import ForeignVideoError, Storage, VideoUrlError, build_video_url, parse_video_url
+from api.sources import ForeignVideoError, Storage, VideoUrlError, _parse, build_video_url, parse_video_url
 
 STORAGE = Storage("my-bucket", "https://s3.example.com", ("https://s3.example.com", "http://s3.internal:9000"))
 KEY = "videos/anonymous/20250911_034548_3b3673a3_회의 +1.mp4"
@@ -134,3 +136,27 @@ def test_no_text_does_anything_else(url: str) -> None:
     except (VideoUrlError, ForeignVideoError):
         return
     assert key.startswith("videos/")
+
+
+@given(rest=st.text("ab0_-./%2e \\\n?#:@é", max_size=30), storage=st.sampled_from([STORAGE, Storage("my-bucket")]))
+@settings(max_examples=300)
+def test_the_short_way_reads_what_the_long_one_reads(rest: str, storage: Storage) -> None:
+    url = build_video_url("videos/", storage) + rest
+
+    def read(parse: Callable[[str, Storage], str]) -> str:
+        try:
+            return parse(url, storage)
+        except (VideoUrlError, ForeignVideoError) as error:
+            return repr(error)
+
+    assert read(parse_video_url) == read(_parse)
+
+
+@pytest.mark.parametrize("chars", [900, 1010, 1017, 1018, 5000, 9000])
+def test_the_short_way_has_the_bounds_of_the_long_one(chars: int) -> None:
+    url = build_video_url("videos/" + "a" * chars, STORAGE)
+    if chars <= 1017:
+        assert parse_video_url(url, STORAGE) == _parse(url, STORAGE)
+        return
+    with pytest.raises(VideoUrlError):
+        parse_video_url(url, STORAGE)

@@ -1,6 +1,7 @@
 """Starting a transcription: asked once or many times, before the upload, and when Kubernetes does not answer."""
 
 import asyncio
+import hashlib
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -16,8 +17,8 @@ from api.app import build_app
 from api.doors import StoredObject
 from api.row import Row
 from api.schemas import RequestProcessRequest
-from api.submit import build_digest, build_job_id
-from crds.transcriptionjob import Spec
+from api.submit import OPTIONS_OF_SPEC, build_digest, build_job_id
+from crds.transcriptionjob import Source, Spec
 from tests.support.api_fakes import (
     KEY,
     SECRET,
@@ -223,6 +224,9 @@ def test_what_the_installation_says_of_gpus_reaches_the_resource(client: Caller,
     assert store.specs["a"].tenant == "anonymous"
 
 
+SORTED = '{"formats": ["srt", "vtt"], "priority": "low"}'
+
+
 def digest_of(**options: Any) -> str:
     return build_digest(RequestProcessRequest(video_url=VIDEO_URL, **options), KEY)
 
@@ -232,6 +236,26 @@ def test_a_wish_is_the_same_in_whatever_order_and_however_often_formats_are_name
     assert digest_of(formats=["srt"]) != digest_of(formats=["srt", "vtt"])
     assert digest_of() == digest_of(task="transcribe")
     assert digest_of() != digest_of(task="translate")
+
+
+@pytest.mark.parametrize(
+    ("options", "wish"),
+    [
+        ({}, "{}"),
+        ({"initial_prompt": "한"}, '{"initial_prompt": "\\ud55c"}'),
+        ({"formats": ["vtt", "srt"], "priority": "low"}, SORTED),
+    ],
+)
+def test_digests_are_those_of_earlier_versions_which_stand_in_the_cluster(options: dict[str, Any], wish: str) -> None:
+    asked = RequestProcessRequest(video_url=VIDEO_URL, **options)
+    assert build_digest(asked, "videos/é") == hashlib.sha256(f'["videos/\\u00e9", {wish}]'.encode()).hexdigest()
+
+
+def test_what_nobody_asks_for_is_the_default_of_the_resource() -> None:
+    asked = RequestProcessRequest(video_url=VIDEO_URL)
+    spec = Spec(source=Source(bucket="media", key=KEY))
+    assert {name: getattr(asked, name) for name in OPTIONS_OF_SPEC} == spec.model_dump(include=set(OPTIONS_OF_SPEC))
+    assert tuple(asked.formats) == spec.formats
 
 
 def test_the_id_of_an_idempotency_key_depends_on_the_tenant_and_on_the_secret() -> None:

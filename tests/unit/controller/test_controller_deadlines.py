@@ -85,3 +85,17 @@ def test_stored_result_waits_for_its_job_when_nothing_hurries() -> None:
         assert decision.steps == ()
         assert decision.wake_at is not None
         assert decision.wake_at <= after(600)
+
+
+def test_no_deadline_counts_what_was_spent_suspended_when_it_is_resumed() -> None:
+    resting = a_transcription(suspend=True, limits=LIMITS | {"totalSeconds": 600})
+    resting = apply_status(resting, decide(seen(resting), POLICY, NOW).steps)
+    resumed = resting.model_copy(update={"spec": resting.spec.model_copy(update={"suspend": False})})
+    started = decide(seen(resumed), POLICY, after(9999))
+    assert names(started) == ["PatchStatus", "CreateJob"]
+    waiting = apply_status(resumed, started.steps)
+    job = a_job(created=after(9999), started=after(9999))
+    assert "DeleteJob" not in names(decide(seen(waiting, job=job), POLICY, after(9999 + 59)))
+    late = status_of(decide(seen(waiting, job=job), POLICY, after(9999 + 60))).failure
+    assert late is not None
+    assert late.reason == Reason.QUEUE_DEADLINE_EXCEEDED

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from controller.decision import CreateJob, Decision, DeleteJob, ExpireJob, Policy, Unsettle
+from controller.deadlines import Deadline, find_deadline
+from controller.decision import CreateJob, Decision, DeleteJob, Unsettle
 from controller.delivery import Report, build_record
 from controller.outcome import build_failure
 from controller.reconcile import decide, fail
@@ -43,14 +44,14 @@ def a_record(**changes: Any) -> CallbackRecord:
 def test_end_is_settled_in_one_pass_when_the_worker_has_delivered() -> None:
     status = Status(attempt=1, result=RESULT, callback=a_record(state=CallbackState.DELIVERED, attempts=1))
     decision = decide(seen(a_transcription(status), job=COMPLETE), POLICY, NOW)
-    assert names(decision) == ["PatchStatus", "ExpireJob", "Settle"]
+    assert names(decision) == ["PatchStatus", "Settle"]
     assert status_of(decision).settled
     assert condition_of(status_of(decision), "CallbackDelivered").status == "True"
 
 
 def test_end_is_settled_in_one_pass_when_nobody_is_to_be_told() -> None:
     decision = decide(seen(a_transcription(Status(attempt=1, result=RESULT)), job=COMPLETE), SILENT, NOW)
-    assert names(decision) == ["PatchStatus", "ExpireJob", "Settle"]
+    assert names(decision) == ["PatchStatus", "Settle"]
     assert status_of(decision).callback is None
 
 
@@ -58,10 +59,10 @@ def test_outbox_waits_out_the_schedule_when_the_workers_try_failed() -> None:
     record = a_record(attempts=1, last_status_code=503, last_attempt_time=NOW)
     status = Status(attempt=1, result=RESULT, callback=record)
     decision = decide(seen(a_transcription(status), job=COMPLETE), POLICY, NOW)
-    assert names(decision) == ["PatchStatus", "ExpireJob"]
+    assert names(decision) == ["PatchStatus"]
     assert (decision.deliver, decision.wake_at) == (False, NOW + timedelta(seconds=5))
     after = apply_status(a_transcription(status), decision.steps)
-    due = decide(seen(after, job=replace(COMPLETE, has_ttl=True)), POLICY, NOW + timedelta(seconds=5))
+    due = decide(seen(after, job=COMPLETE), POLICY, NOW + timedelta(seconds=5))
     assert due == Decision(deliver=True)
 
 
@@ -98,8 +99,8 @@ def test_next_attempt_starts_when_retries_rises_on_a_failed_one() -> None:
         State.FAILED, failure=build_failure(Reason.GPU_FAULT), callback=a_record(), settled=True, pod_name="p"
     )
     decision = decide(seen(a_transcription(status, retries=1), job=FAILED), POLICY, NOW)
-    assert names(decision) == ["PatchStatus", "ExpireJob", "CreateJob"]
-    assert decision.steps[2] == CreateJob(2)
+    assert names(decision) == ["PatchStatus", "CreateJob"]
+    assert decision.steps[1] == CreateJob(2)
     new = status_of(decision)
     assert (new.attempt, new.state, new.retries) == (2, State.PENDING, 1)
     assert (new.failure, new.callback, new.settled, new.pod_name, new.completion_time) == (None,) * 5
@@ -110,7 +111,11 @@ def test_queue_deadline_starts_anew_when_one_that_ran_is_retried() -> None:
     status = final(State.FAILED, failure=build_failure(Reason.GPU_FAULT), start_time=NOW)
     late = NOW + timedelta(days=30)
     decision = decide(seen(a_transcription(status, retries=1), job=FAILED), POLICY, late)
-    assert decision.wake_at == late + timedelta(days=1)
+    assert decision.wake_at == late + timedelta(seconds=10)
+    retried = seen(apply_status(a_transcription(status, retries=1), decision.steps), job=a_job(created=late))
+    assert find_deadline(retried, retried.transcription.status, POLICY) == Deadline(
+        late + timedelta(days=1), Reason.QUEUE_DEADLINE_EXCEEDED
+    )
 
 
 @pytest.mark.parametrize("state", [State.SUCCEEDED, State.CANCELLED])
@@ -145,16 +150,16 @@ def test_retry_waits_when_no_place_is_free() -> None:
     transcription = a_transcription(final(State.FAILED, failure=FAILURE), retries=1)
     assert decide(seen(transcription, has_place=False), POLICY, NOW) == Decision()
     ended = a_job(ended="Failed")
-    assert decide(seen(transcription, job=ended, has_place=False), POLICY, NOW).steps == (ExpireJob(ended),)
+    assert decide(seen(transcription, job=ended, has_place=False), POLICY, NOW).steps == ()
 
 
 def test_failure_is_latched_first_when_a_retry_was_asked_before_it() -> None:
     running = a_transcription(STARTED, retries=1)
     decision = decide(seen(running, job=a_job(ended="Failed")), POLICY, NOW)
-    assert names(decision) == ["PatchStatus", "ExpireJob"]
+    assert names(decision) == ["PatchStatus"]
     assert (decision.wake_at, decision.deliver) == (NOW, False)
     latched = apply_status(running, decision.steps)
-    again = decide(seen(latched, job=a_job(ended="Failed", has_ttl=True)), POLICY, NOW)
+    again = decide(seen(latched, job=a_job(ended="Failed")), POLICY, NOW)
     assert names(again) == ["PatchStatus", "CreateJob"]
     assert status_of(again).attempt == 2
 

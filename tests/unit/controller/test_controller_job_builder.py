@@ -6,7 +6,7 @@ import yaml
 
 from controller.job_builder import build_job, build_task
 from controller.settings import WorkerPod
-from crds.transcriptionjob import Transcription
+from crds.transcriptionjob import Status
 from crds.worker import WorkerTask, build_job_name
 from tests.support.controller_fakes import UID, a_transcription, some_settings
 
@@ -52,10 +52,16 @@ FULL = (
     ),
 )
 CPU = (a_transcription(resources={"gpu": 0}, language="auto"), 1, some_settings(callback_url=None))
+QUEUED = (
+    a_transcription(Status(attempt=2, avoid_nodes=("gpu-1", "gpu-2")), queueName="team-a", priority="urgent"),
+    2,
+    some_settings(worker_pod=FULL_POD),
+    5000,
+)
 
 
-@pytest.mark.parametrize(("name", "case"), [("plain", PLAIN), ("full", FULL), ("cpu", CPU)])
-def test_manifest_is_the_golden_one(name: str, case: tuple[Transcription, int, Any]) -> None:
+@pytest.mark.parametrize(("name", "case"), [("plain", PLAIN), ("full", FULL), ("cpu", CPU), ("queued", QUEUED)])
+def test_manifest_is_the_golden_one(name: str, case: tuple[Any, ...]) -> None:
     golden = yaml.safe_load((GOLDEN / f"job-{name}.yaml").read_text())
     assert build_job(*case) == golden
 
@@ -114,3 +120,21 @@ def test_owner_is_the_transcription() -> None:
             "blockOwnerDeletion": True,
         }
     ]
+
+
+def test_wish_for_other_nodes_is_added_to_the_wishes_of_the_installation() -> None:
+    own = {"weight": 1, "preference": {"matchExpressions": [{"key": "disk", "operator": "Exists"}]}}
+    affinity = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [own]}}
+    settings = some_settings(worker_pod=FULL_POD | {"affinity": affinity})
+    avoiding = a_transcription(Status(attempt=2, avoid_nodes=("gpu-1",)))
+    for _ in range(2):
+        pod = build_job(avoiding, 2, settings)["spec"]["template"]["spec"]
+        wishes = pod["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+        others = {"matchFields": [{"key": "metadata.name", "operator": "NotIn", "values": ["gpu-1"]}]}
+        assert wishes == [own, {"weight": 100, "preference": others}]
+    assert settings.worker_pod.affinity == affinity
+
+
+def test_reports_grow_rarer_when_many_are_at_work() -> None:
+    intervals = [build_task(a_transcription(), 1, some_settings(), active) for active in (0, 1000, 1001, 5000)]
+    assert [task.progress_interval_seconds for task in intervals] == [10, 10, 10.01, 50]

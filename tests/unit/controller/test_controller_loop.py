@@ -8,7 +8,7 @@ from controller.errors import NameTakenError, QuotaError, RefusedError, Transien
 from controller.handlers import take_job, take_transcription
 from controller.outcome import build_failure
 from crds.reasons import Reason, WaitingReason
-from crds.transcriptionjob import SETTLED_LABEL, CallbackRecord, CallbackState, State, Status
+from crds.transcriptionjob import SETTLED_LABEL, CallbackRecord, CallbackState, State, Status, Transcription
 from tests.support.controller_fakes import NOW, RESULT, UID, Clock, a_job, a_transcription, final
 from tests.support.controller_operator import FakeCluster, FakeOutbox, Operator
 
@@ -130,6 +130,27 @@ def test_callback_is_given_up_when_the_receiver_never_takes_it() -> None:
     assert outbox.sent == [f"msg_{UID}_0"] * 3
 
 
+def test_expired_transcription_is_deleted_when_the_watch_says_that_it_left_before_the_answer_does() -> None:
+    cluster = FakeCluster(a_transcription(cancel=True, ttlSecondsAfterFinished=60))
+
+    async def scene() -> None:
+        operator = Operator(cluster, Clock())
+        settle = cluster.settle
+
+        async def settle_and_show(transcription: Transcription) -> Transcription:
+            settled = await settle(transcription)
+            operator.show()
+            return settled
+
+        cluster.settle = settle_and_show  # type: ignore[method-assign]
+        await operator.settle_down()
+        operator.clock.advance(61)
+        await operator.work()
+
+    asyncio.run(scene())
+    assert cluster.writes[-2:] == ["label", "remove"]
+
+
 def test_unreadable_transcription_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
     operator = run(FakeCluster())
     broken: Any = {"type": "ADDED", "object": {"metadata": {"namespace": "ns", "name": "clip"}, "spec": {}}}
@@ -146,26 +167,13 @@ def test_job_that_makes_no_sense_is_left_alone(caplog: pytest.LogCaptureFixture)
     assert caplog.records[0].__dict__["job"] == "clip-1"
 
 
-@pytest.mark.parametrize(("job", "write"), [(a_job(ready=1), "delete"), (a_job(ended="Failed"), "expire")])
-def test_job_is_removed_when_its_settled_transcription_has_left_the_watch(job: Any, write: str) -> None:
+@pytest.mark.parametrize(("job", "writes"), [(a_job(ready=1), ["delete"]), (a_job(ended="Failed"), [])])
+def test_live_job_is_removed_when_its_settled_transcription_has_left_the_watch(job: Any, writes: list[str]) -> None:
     cluster = FakeCluster(a_transcription(FAILED, labels=LABELS))
     cluster.jobs["clip-1"] = job
     operator = run(cluster)
-    assert cluster.writes == [write]
+    assert cluster.writes == writes
     assert len(operator.cache) == 0
-
-
-def test_job_is_forgotten_when_it_is_gone_before_it_gets_its_ttl() -> None:
-    cluster = FakeCluster(a_transcription(STORED))
-
-    async def expire_nothing(_: Any) -> None:
-        cluster.jobs.clear()
-
-    cluster.expire_job = expire_nothing  # type: ignore[assignment,method-assign]
-    cluster.jobs["clip-1"] = a_job(ended="Complete")
-    operator = run(cluster)
-    assert cluster.transcriptions["clip"].status.state is State.SUCCEEDED
-    assert operator.cache.get_job("clip-1") is None
 
 
 def test_nothing_is_read_when_a_key_without_jobs_comes() -> None:

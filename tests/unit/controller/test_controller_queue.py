@@ -2,7 +2,7 @@ import asyncio
 from datetime import timedelta
 
 from controller.queue import KeyQueue
-from tests.support.controller_fakes import Clock
+from tests.support.controller_fakes import NOW, Clock
 
 
 async def take_all(queue: KeyQueue) -> list[str]:
@@ -112,3 +112,24 @@ def test_waiting_runner_gets_the_key_when_its_time_comes() -> None:
         return key
 
     assert asyncio.run(scene()) == "a"
+
+
+def test_the_wait_of_each_key_is_told() -> None:
+    async def scene() -> list[float]:
+        clock, waits = Clock(), list[float]()
+        queue = KeyQueue(clock, waits.append)
+        queue.add("a")
+        clock.advance(3)
+        queue.add("b")
+        clock.advance(1)
+        await take_all(queue)
+        return waits
+
+    assert asyncio.run(scene()) == [4, 1]
+
+
+def test_memory_does_not_grow_when_the_same_deadline_is_set_again_and_again() -> None:
+    queue = KeyQueue(Clock())
+    for _ in range(1000):
+        queue.wake_at("a", NOW + timedelta(days=1))
+    assert len(queue._heap) == 1

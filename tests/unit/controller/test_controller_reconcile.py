@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from controller.decision import CreateJob, Decision, DeleteJob, ExpireJob, PatchStatus, Policy, Seen, Settle
+from controller.decision import CreateJob, Decision, DeleteJob, PatchStatus, Policy, Seen, Settle
 from controller.delivery import build_record
 from controller.reconcile import decide, needs_pods
 from crds.reasons import ExitCode, Reason, WaitingReason
@@ -99,7 +99,17 @@ ENDINGS: list[tuple[str, Seen, State, str | None]] = [
         "job out of time without pods",
         seen(a_transcription(STARTED), job=replace(FAILED, ended_reason="DeadlineExceeded")),
         State.FAILED,
-        Reason.RUN_DEADLINE_EXCEEDED,
+        Reason.TOTAL_DEADLINE_EXCEEDED,
+    ),
+    (
+        "job out of time with the pod that it ended",
+        seen(
+            a_transcription(STARTED),
+            job=replace(FAILED, ended_reason="DeadlineExceeded"),
+            pods=(a_failed_pod(143),),
+        ),
+        State.FAILED,
+        Reason.TOTAL_DEADLINE_EXCEEDED,
     ),
     (
         "cancel beats failure",
@@ -387,7 +397,6 @@ def test_second_decision_writes_nothing_when_the_first_is_done(situation: Seen, 
     job: Any = situation.job
     for step in first.steps:
         job = a_job() if isinstance(step, CreateJob) else None if isinstance(step, DeleteJob) else job
-        job = replace(job, has_ttl=True) if isinstance(step, ExpireJob) else job
     transcription = apply_status(situation.transcription, first.steps)
     again = decide(replace(situation, transcription=transcription, job=job), policy, LATER)
     young = [

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError, NoCredenti
 
 from controller.errors import DeniedError, MissingError, RefusedError, TransientError
 from controller.results import MAX_TRANSCRIPT_BYTES, Results
-from tests.support.controller_fakes import RESULT
+from tests.support.controller_fakes import RESULT, UID, a_transcription
 
 STORED = b'{"text": "hello"}\n'
 
@@ -69,3 +69,44 @@ ERRORS = [
 def test_each_error_of_s3_becomes_ours(error: Exception, wanted: type[Exception]) -> None:
     with pytest.raises(wanted):
         read(FakeS3(error=error))
+
+
+class FakeBucket:
+    """Lists two pages, or raises what it is given."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self._error = error
+        self.deleted: list[str] = []
+
+    def get_paginator(self, _: str) -> "FakeBucket":
+        return self
+
+    def paginate(self, **asked: str) -> list[dict[str, Any]]:
+        assert asked == {"Bucket": "media", "Prefix": f"transcripts/ns/clip/{UID}/"}
+        if self._error:
+            raise self._error
+        return [{"Contents": [{"Key": "a"}, {"Key": "b"}]}, {}]
+
+    def delete_object(self, **asked: str) -> None:
+        self.deleted.append(asked["Key"])
+
+
+def delete(bucket: FakeBucket) -> None:
+    client: Any = bucket
+    asyncio.run(Results(client, "media").delete_outputs(a_transcription()))
+
+
+def test_files_of_all_attempts_are_deleted() -> None:
+    bucket = FakeBucket()
+    delete(bucket)
+    assert bucket.deleted == ["a", "b"]
+
+
+def test_nothing_is_left_to_delete_when_the_bucket_is_gone() -> None:
+    delete(FakeBucket(an_answer("NoSuchBucket", 404)))
+
+
+@pytest.mark.parametrize(("error", "wanted"), [ERRORS[1], ERRORS[3], ERRORS[7], ERRORS[8]])
+def test_error_is_told_when_files_cannot_be_deleted(error: Exception, wanted: type[Exception]) -> None:
+    with pytest.raises(wanted):
+        delete(FakeBucket(error))

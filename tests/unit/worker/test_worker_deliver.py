@@ -57,7 +57,7 @@ LOOPBACK = Allowed.parse(["127.0.0.0/8"])
 
 
 def a_courier(url: str, secret: str | None = SECRET, allowed: Allowed = LOOPBACK, **changes: Any) -> Courier:
-    return Courier(a_task(callback_url=url, **changes), secret, lambda: NOW, allowed)
+    return Courier(a_task(callback_url=url, **changes), [secret] if secret else [], lambda: NOW, allowed)
 
 
 def test_the_transcript_is_posted_and_signed(receiver: Receiver) -> None:
@@ -131,7 +131,7 @@ def test_cases_102_to_105_a_name_is_resolved_once_and_called_where_it_was_judged
         return ["127.0.0.1"]
 
     url = f"http://Hooks.example:{receiver.server_port}/result?a=1"
-    courier = Courier(a_task(callback_url=url), SECRET, lambda: NOW, LOOPBACK, resolve)
+    courier = Courier(a_task(callback_url=url), [SECRET], lambda: NOW, LOOPBACK, resolve)
     assert courier.deliver(a_transcript()) == 200
     ((path, headers, _),) = receiver.received
     assert (path, headers["host"]) == ("/result?a=1", f"hooks.example:{receiver.server_port}")
