@@ -9,13 +9,18 @@ import torch
 from whisper import audio
 from whisper.decoding import DecodingOptions, DecodingTask
 
-from tests.support.engine_models import CPU, load_samples, make_noises
+from tests.support.engine_models import CPU, SMALLEST, a_random_model, load_samples, make_noises
+from tests.support.tape import record_tape
 from worker.engine.decoding import Decoder, Request
 from worker.engine.gpu import BucketLoop, Loop, StepLoop, play_at_once
 from worker.engine.mel import measure_windows
 
 NEAR_TIE = 1e-4
-LOOPS = {"steps": StepLoop, "buckets": lambda: BucketLoop(play_at_once)}
+LOOPS = {
+    "steps": StepLoop,
+    "buckets": lambda: BucketLoop(play_at_once),
+    "recorded buckets": lambda: BucketLoop(record_tape),
+}
 
 
 @pytest.fixture(params=sorted(LOOPS))
@@ -82,8 +87,26 @@ def test_tokens_are_whispers_own(demo: Any, loop: Loop, prompt: str | None) -> N
     assert len({len(row.tokens) for row in found}) > 2
 
 
+def test_tokens_without_timestamps_are_whispers_own(demo: Any, loop: Loop) -> None:
+    mels = measure_windows(speech_windows()[:4], 80, CPU, torch.float32)
+    found = decode_greedily(demo, loop, mels, Request("en", without_timestamps=True))
+    options = DecodingOptions(language="en", without_timestamps=True, fp16=False)
+    assert count_near_ties(demo, mels, found, options) == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("without_timestamps", [False, True])
+def test_tokens_are_whispers_own_for_random_weights(loop: Loop, seed: int, without_timestamps: bool) -> None:
+    random_model = a_random_model(SMALLEST, seed)
+    mels = measure_windows([*make_noises(4), *speech_windows()[6:]], 80, CPU, torch.float32)
+    wanted = {"language": "de", "task": "translate", "sample_len": 40, "without_timestamps": without_timestamps}
+    found = decode_greedily(random_model, loop, mels, Request(**wanted))
+    assert count_near_ties(random_model, mels, found, DecodingOptions(**wanted, fp16=False)) <= 1
+    assert len({row.tokens for row in found}) > 1
+
+
 @pytest.mark.parametrize("shape", ["tiny", "base"])
-def test_tokens_are_whispers_own_for_random_weights(request: pytest.FixtureRequest, loop: Loop, shape: str) -> None:
+def test_tokens_are_whispers_own_in_whispers_shapes(request: pytest.FixtureRequest, loop: Loop, shape: str) -> None:
     random_model = request.getfixturevalue(shape)
     mels = measure_windows(make_noises(2), 80, CPU, torch.float32)
     found = decode_greedily(random_model, loop, mels, Request("de", task="translate", sample_len=24))

@@ -29,6 +29,7 @@ class Request:
     task: str = "transcribe"
     initial_prompt: str | None = None
     sample_len: int | None = None
+    without_timestamps: bool = False
 
 
 class Decoder:
@@ -41,6 +42,7 @@ class Decoder:
             language=request.language,
             prompt=request.initial_prompt,
             sample_len=request.sample_len,
+            without_timestamps=request.without_timestamps,
             fp16=dtype == torch.float16,
         )
         self.task = DecodingTask(model, options)

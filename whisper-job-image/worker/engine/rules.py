@@ -58,8 +58,10 @@ class Rules:
         tokenizer = task.tokenizer
         self.eot: int = tokenizer.eot
         self.first_stamp: int = tokenizer.timestamp_begin
-        banned = [*task._get_suppress_tokens(), tokenizer.no_timestamps]  # noqa: SLF001
-        self._banned = torch.tensor(sorted(set(banned)), device=device)
+        self._is_timed = not task.options.without_timestamps
+        banned = {*task._get_suppress_tokens(), *([tokenizer.no_timestamps] if self._is_timed else [])}  # noqa: SLF001
+        self._banned = torch.tensor(sorted(banned), device=device)
+        self._blank = torch.tensor([*tokenizer.encode(" "), tokenizer.eot], device=device)
         self._stamps = torch.arange(task.model.dims.n_vocab - self.first_stamp, device=device)[None]
         seconds_a_stamp = 30 / task.model.dims.n_audio_ctx
         self._last_first_stamp = round(DecodingOptions().max_initial_timestamp / seconds_a_stamp)
@@ -67,6 +69,10 @@ class Rules:
     def apply(self, logits: Any, trail: Trail, is_first: bool) -> tuple[Any, Any]:
         """Forbid what may not come next; the log-probabilities before the last rule, and what that one takes off."""
         logits.index_fill_(1, self._banned, NEVER)
+        if is_first:
+            logits.index_fill_(1, self._blank, NEVER)
+        if not self._is_timed:
+            return torch.log_softmax(logits, dim=-1), 0.0
         text, stamps = logits[:, : self.first_stamp], logits[:, self.first_stamp :]
         is_pair_open = trail.ends_in_stamp & ~trail.has_stamp_before
         earliest = trail.latest_stamp + torch.where(is_pair_open, 0, 1)
