@@ -1,6 +1,7 @@
 """The batched engine with the demo model: whisper's result, window by window."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 
 from crds.transcriptionjob import Source
 from crds.worker import Target, WorkerTask
-from tests.support.engine_models import MODELS, load_samples
+from tests.support.engine_models import MODELS, SMALLEST, a_random_model, load_samples, make_noises
 from worker.engine.batched import WindowResult
 from worker.engine.door import Engine, Run, choose_batch_size
 from worker.errors import GpuOutOfMemoryError, InvalidTaskError
@@ -122,6 +123,14 @@ def test_an_unknown_language_is_refused(demo: Any, change: dict[str, Any]) -> No
         transcribe(demo, load_samples("sample-5s.flac"), **change)
 
 
+@pytest.mark.parametrize("language", [None, "en", "de"])
+def test_a_model_of_english_alone_hears_english(language: str | None) -> None:
+    model = a_random_model(replace(SMALLEST, n_vocab=51864))
+    windows = [Window(0, make_noises(1)[0], 3000)]
+    found = Engine(model).open(a_task(language=language), windows).assemble([])
+    assert (found["language"], "language_probability" in found) == ("en", False)
+
+
 def test_progress_ends_with_the_whole_length(demo: Any) -> None:
     heard: list[float] = []
     samples = load_samples("sample-90s.opus")
@@ -153,6 +162,8 @@ def test_the_batch_is_halved_when_memory_runs_out(demo: Any, monkeypatch: pytest
     found = Engine(demo, 8).transcribe(bytearray(samples.tobytes()), a_task(), lambda _: None, notes.append)
     assert found["text"] == wanted
     assert [note.split()[4:5] + note.split()[-1:] for note in notes] == [["7", "3."], ["3", "1."]]
+    assert found["figures"]["notes"] == notes
+    assert set(found["figures"]["batch_sizes"]) == {"1"}, "of those that were finished"
 
 
 def test_a_window_for_which_there_is_no_memory_is_the_end(demo: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,10 +16,18 @@ def count_cpus(cgroups: Path = CGROUPS) -> int:
 
 def count_free_bytes(cgroups: Path = CGROUPS, memory: Path = MEMORY) -> int:
     """Memory that is left under the limit, and on the node."""
-    lines = dict(line.split(":", 1) for line in _read(memory).splitlines())
-    on_node = int(lines.get("MemAvailable", "0 kB").split()[0]) * 1024
+    on_node = 1024 * _find(_read(memory), "MemAvailable:")
     limit, used = _read(cgroups / "memory.max"), _read(cgroups / "memory.current")
-    return min(on_node, max(0, int(limit) - int(used))) if limit.isdigit() and used.isdigit() else on_node
+    if not (limit.isdigit() and used.isdigit()):
+        return on_node
+    given_back_when_asked = _find(_read(cgroups / "memory.stat"), "inactive_file")  # pages of files read once
+    return min(on_node, max(0, int(limit) - int(used) + given_back_when_asked))
+
+
+def _find(text: str, name: str) -> int:
+    """The number after a name; 0 where it is missing."""
+    words = text.split()
+    return int(words[words.index(name) + 1]) if name in words else 0
 
 
 def _read_limit(cgroups: Path) -> tuple[int, int]:

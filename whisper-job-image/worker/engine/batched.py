@@ -31,6 +31,8 @@ class Figures:
 
     seconds: dict[str, float] = field(default_factory=dict)
     batch_sizes: dict[int, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    """What a person should know."""
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -144,8 +146,10 @@ class Batched:
         size = self._size = max(1, len(jobs) // 2)
         self._decoder.forget()
         gpu.forget_cache(self._model.device)
-        self.on_note(f"Memory ran out with {len(jobs)} windows at a time; going on with {size}.")
         logger.warning("batch halved", extra={"windows": len(jobs), "next": size})
+        note = f"Memory ran out with {len(jobs)} windows at a time; going on with {size}."
+        self.figures.notes.append(note)
+        self.on_note(note)
         parts = [jobs[begin : begin + size] for begin in range(0, len(jobs), size)]
         return [found for part in parts for found in self._decode(part)]
 

@@ -150,7 +150,7 @@ class Run(Batched):
         transcript = {
             "text": tokenizer.decode([token for segment in segments for token in segment["tokens"]]),
             "segments": segments,
-            "language": tokenizer.language,
+            "language": tokenizer.language or "en",  # models of English alone have no word for it
         }
         if self.heard:
             transcript["language_probability"] = round(self.heard[tokenizer.language], 4)
@@ -158,6 +158,7 @@ class Run(Batched):
             "engine": "batched",
             "seconds": {stage: round(seconds, 3) for stage, seconds in self.figures.seconds.items()},
             "batch_sizes": {str(size): count for size, count in sorted(self.figures.batch_sizes.items())},
+            "notes": self.figures.notes,
         }
         return transcript | {"figures": figures}
 
