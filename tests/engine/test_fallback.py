@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.support.engine_models import CPU, SMALLEST, a_random_model, make_noises
+from tests.support.engine_models import CPU, a_listening_model, make_noises
 from worker.engine.decoding import HIGHER_TEMPERATURES, Decoder, Request
 from worker.engine.gpu import StepLoop
 from worker.engine.mel import measure_windows
@@ -58,7 +58,7 @@ def test_nothing_is_tried_again_where_all_is_well() -> None:
 
 @pytest.mark.parametrize("temperature", [0.0, 0.4])
 def test_a_row_does_not_depend_on_the_others(temperature: float) -> None:
-    model = a_random_model(SMALLEST)
+    model = a_listening_model(1)
     decoder = Decoder(model, StepLoop(), Request("en", sample_len=16), torch.float32)
     with torch.inference_mode():
         features = model.encoder(measure_windows(make_noises(3), 80, CPU, torch.float32))

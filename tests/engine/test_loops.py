@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from tests.support.engine_models import CPU, SMALLEST, a_random_model, make_noises
-from tests.support.tape import Tape, Work, record_tape
+from tests.support.engine_models import CPU, a_listening_model, make_noises
+from tests.support.tape import Waits, Work, record_tape
 from worker.engine.decoding import Decoder, Request
 from worker.engine.gpu import BucketLoop, StepLoop, choose_loop, find_dtype, play_at_once
 from worker.engine.mel import measure_windows
@@ -16,7 +16,7 @@ STEPS = 90
 
 @pytest.fixture(scope="module")
 def model() -> Any:
-    return a_random_model(SMALLEST)
+    return a_listening_model(1, likely_end=0)
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +31,13 @@ def decode(model: Any, features: Any, loop: Any, temperature: float = 0.0) -> li
 
 
 def test_rows_are_looked_at_every_eighth_step_only(model: Any, features: Any) -> None:
-    with Tape() as short:
+    with Waits() as short:
         Decoder(model, BucketLoop(play_at_once), Request("en", sample_len=2), torch.float32).decode_once(
             features, range(3), 0.0
         )
-    with Tape() as long:
+    with Waits() as long:
         decode(model, features, BucketLoop(play_at_once))
-    assert long.count_waits() - short.count_waits() == (STEPS - 1) // BucketLoop.check_every
+    assert long.count - short.count == (STEPS - 1) // BucketLoop.check_every
 
 
 def test_steps_are_recorded_once_for_each_length(model: Any, features: Any) -> None:
@@ -59,6 +59,16 @@ def test_steps_are_recorded_once_for_each_length(model: Any, features: Any) -> N
     loop.forget()
     decoder.decode_once(features, range(3), 0.0)
     assert len(recorded) == 2 * count
+
+
+def test_the_memory_of_few_batches_is_kept(model: Any, features: Any) -> None:
+    loop, rows = BucketLoop(record_tape), features[:1].expand(20, -1, -1)
+    decoder = Decoder(model, loop, Request("en", sample_len=4), torch.float32)
+    for size in (16, 8, 16, 4, 2, 1, 16):
+        found = decoder.decode_once(rows[:size], range(size), 0.0)
+        assert {row.tokens for row in found} == {found[0].tokens}
+    assert [rows for rows, _ in loop._sessions] == [2, 1, 16]
+    assert {step[0] for step in loop._steps} == set(loop._sessions.values()), "nor are recordings"
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.4])

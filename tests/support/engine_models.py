@@ -10,6 +10,7 @@ from whisper.model import ModelDimensions, Whisper
 
 MODELS = Path(__file__).parents[2] / "whisper-job-image/model"
 CPU = torch.device("cpu")
+END_OF_TEXT = 50257
 SHAPES = {
     "tiny": ModelDimensions(80, 1500, 384, 6, 4, 51865, 448, 384, 6, 4),
     "base": ModelDimensions(80, 1500, 512, 8, 6, 51865, 448, 512, 8, 6),
@@ -28,6 +29,19 @@ def a_random_model(dims: ModelDimensions, seed: int = 7) -> Any:
     model = Whisper(dims)
     torch.nn.init.normal_(model.decoder.positional_embedding, std=0.01)
     return model.eval()
+
+
+def a_listening_model(seed: int, likely_end: float = 3.0) -> Any:
+    """Random weights that make what is heard decide what is written; 0 for `likely_end` makes texts that never end."""
+    model = a_random_model(SMALLEST, seed)
+    with torch.no_grad():
+        model.decoder.token_embedding.weight *= 0.4
+        model.decoder.token_embedding.weight[END_OF_TEXT] *= likely_end
+        for block in (*model.encoder.blocks, *model.decoder.blocks):
+            for attention in filter(None, (block.attn, block.cross_attn)):
+                for layer in (attention.query, attention.key, attention.value, attention.out):
+                    layer.weight *= 4
+    return model
 
 
 def load_samples(name: str) -> np.ndarray:

@@ -12,7 +12,21 @@ WAITING = ("_local_scalar_dense", "nonzero", "equal", "is_nonzero", "masked_sele
 """What a GPU would have to be waited for."""
 
 
-class Tape(TorchDispatchMode):
+class Waits(TorchDispatchMode):
+    """Counts the operations whose result Python needs before it can go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        self.count += func.overloadpacket.__name__ in WAITING
+        return func(*args, **(kwargs or {}))
+
+
+class Tape(Waits):
     """Every operation on the way to the device, in order, with what it works on."""
 
     def __init__(self) -> None:
@@ -22,13 +36,9 @@ class Tape(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        out = func(*args, **(kwargs or {}))
+        out = super().__torch_dispatch__(func, types, args, kwargs)
         self.calls.append((func, args, kwargs or {}, out))
         return out
-
-    def count_waits(self) -> int:
-        """Operations whose result Python needs before it can go on."""
-        return sum(func.overloadpacket.__name__ in WAITING for func, *_ in self.calls)
 
     def play(self) -> None:
         """Everything again: fresh results go where the recorded ones were."""
@@ -43,7 +53,7 @@ def record_tape(work: Work) -> Work:
     """A recorder for `BucketLoop`; recording does the work, so the first playing does nothing."""
     with Tape() as tape:
         work()
-    assert tape.count_waits() == 0, "a step waits for the device"
+    assert tape.count == 0, "a step waits for the device"
     is_done = True
 
     def play() -> None:

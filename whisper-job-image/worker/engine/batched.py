@@ -137,21 +137,26 @@ class Batched:
 
     def _decode(self, jobs: Sequence[_Job]) -> list[tuple[Decoded, Any]]:
         """Decode in one batch, or in smaller ones when memory runs out."""
-        try:
-            return self._decode_at_once(jobs)
-        except RuntimeError as error:
-            if not is_out_of_memory(error) or len(jobs) == 1:
-                raise
-        # outside the except clause, whose traceback holds the memory of what has failed
-        size = self._size = max(1, len(jobs) // 2)
+        found: list[tuple[Decoded, Any]] = []
+        while len(found) < len(jobs):
+            some = jobs[len(found) :][: self._size]
+            try:
+                found += self._decode_at_once(some)
+                continue
+            except RuntimeError as error:
+                if not is_out_of_memory(error) or len(some) == 1:
+                    raise
+            self._halve(len(some))  # outside the except clause, whose traceback holds the memory of what has failed
+        return found
+
+    def _halve(self, failed: int) -> None:
+        self._size = failed // 2
         self._decoder.forget()
         gpu.forget_cache(self._model.device)
-        logger.warning("batch halved", extra={"windows": len(jobs), "next": size})
-        note = f"Memory ran out with {len(jobs)} windows at a time; going on with {size}."
+        logger.warning("batch halved", extra={"windows": failed, "next": self._size})
+        note = f"Memory ran out with {failed} windows at a time; going on with {self._size}."
         self.figures.notes.append(note)
         self.on_note(note)
-        parts = [jobs[begin : begin + size] for begin in range(0, len(jobs), size)]
-        return [found for part in parts for found in self._decode(part)]
 
     def _decode_at_once(self, jobs: Sequence[_Job]) -> list[tuple[Decoded, Any]]:
         seeks = [job.piece.seek for job in jobs]

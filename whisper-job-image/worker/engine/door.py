@@ -26,7 +26,8 @@ from worker.windows import Window
 
 CHUNK_SAMPLES = 60 * 16000
 MOST_WINDOWS = {"cpu": 8, "cuda": 64}
-MEMORY_SHARE = {"cpu": 0.25, "cuda": 0.6}
+MEMORY_SHARE = {"cpu": 0.25, "cuda": 0.4}
+"""Of what is free; a GPU keeps the memory of up to three batches."""
 SAMPLES_PER_SECOND = 16000
 
 logger = logging.getLogger(__name__)

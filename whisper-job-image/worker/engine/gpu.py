@@ -14,6 +14,8 @@ from worker.engine.rules import Rules
 from worker.engine.session import Session
 
 SHORTEST_SPAN = 64
+MOST_SESSIONS = 3
+"""That are kept: the full batch, the last one, and the one for second tries."""
 
 Work = Callable[[], None]
 
@@ -57,12 +59,17 @@ class BucketLoop:
         self._record = record
         self._sessions: dict[tuple[int, int], Session] = {}
         self._steps: dict[tuple[Session, Rules, int], Work] = {}
+        self._seen: set[tuple[Session, Rules, int]] = set()
 
     def open(self, model: Any, rows: int, places: int, dtype: Any) -> Session:
         key = (1 << (rows - 1).bit_length(), places)
-        if key not in self._sessions:
-            self._sessions[key] = Session(model, *key, dtype)
-        return self._sessions[key]
+        session = self._sessions.pop(key, None)
+        if session is None:
+            if len(self._sessions) == MOST_SESSIONS:
+                self._drop(next(iter(self._sessions)))
+            session = Session(model, *key, dtype)
+        self._sessions[key] = session  # the latest comes last
+        return session
 
     def advance(self, session: Session, rules: Rules, temperature: float) -> None:
         limit = session.tokens.shape[1] - 1
@@ -75,14 +82,23 @@ class BucketLoop:
             work()
             return
         key = (session, rules, span)
+        if key not in self._seen:  # what a device sets up the first time cannot be recorded
+            self._seen.add(key)
+            work()
+            return
         if key not in self._steps:
             self._steps[key] = self._record(work)
         self._steps[key]()
 
     def forget(self) -> None:
         """Let go of all memory and recordings."""
-        self._steps.clear()
-        self._sessions.clear()
+        for key in list(self._sessions):
+            self._drop(key)
+
+    def _drop(self, key: tuple[int, int]) -> None:
+        session = self._sessions.pop(key)
+        self._seen = {step for step in self._seen if step[0] is not session}
+        self._steps = {step: work for step, work in self._steps.items() if step[0] is not session}
 
 
 def play_at_once(work: Work) -> Work:
