@@ -12,15 +12,11 @@ from whisper.decoding import DecodingOptions, DecodingTask
 from tests.support.engine_models import CPU, a_listening_model, load_samples, make_noises
 from tests.support.tape import record_tape
 from worker.engine.decoding import Decoder, Request
-from worker.engine.gpu import BucketLoop, Loop, StepLoop, play_at_once
+from worker.engine.gpu import BucketLoop, Loop, StepLoop
 from worker.engine.mel import measure_windows
 
 NEAR_TIE = 1e-4
-LOOPS = {
-    "steps": StepLoop,
-    "buckets": lambda: BucketLoop(play_at_once),
-    "recorded buckets": lambda: BucketLoop(record_tape),
-}
+LOOPS = {"steps": StepLoop, "recorded buckets": lambda: BucketLoop(record_tape)}
 
 
 @pytest.fixture(params=sorted(LOOPS))
@@ -80,7 +76,8 @@ def decode_greedily(model: Any, loop: Loop, mels: Any, request: Request) -> list
 
 @pytest.mark.parametrize("prompt", [None, "Hello and welcome to the party."])
 def test_tokens_are_whispers_own(demo: Any, loop: Loop, prompt: str | None) -> None:
-    mels = measure_windows(speech_windows(), 80, CPU, torch.float32)
+    windows = speech_windows() if isinstance(loop, StepLoop) else speech_windows()[4:]  # a tape is slow
+    mels = measure_windows(windows, 80, CPU, torch.float32)
     found = decode_greedily(demo, loop, mels, Request("en", initial_prompt=prompt))
     options = DecodingOptions(language="en", prompt=prompt, fp16=False)
     assert count_near_ties(demo, mels, found, options) == 0
@@ -88,7 +85,7 @@ def test_tokens_are_whispers_own(demo: Any, loop: Loop, prompt: str | None) -> N
 
 
 def test_tokens_without_timestamps_are_whispers_own(demo: Any, loop: Loop) -> None:
-    mels = measure_windows(speech_windows()[:4], 80, CPU, torch.float32)
+    mels = measure_windows(speech_windows()[4:], 80, CPU, torch.float32)
     found = decode_greedily(demo, loop, mels, Request("en", without_timestamps=True))
     options = DecodingOptions(language="en", without_timestamps=True, fp16=False)
     assert count_near_ties(demo, mels, found, options) == 0
@@ -103,7 +100,6 @@ def test_tokens_are_whispers_own_for_random_weights(loop: Loop, seed: int, witho
     found = decode_greedily(random_model, loop, mels, Request(**wanted))
     assert count_near_ties(random_model, mels, found, DecodingOptions(**wanted, fp16=False)) <= 1
     assert len({row.tokens for row in found}) > 3
-    assert len({len(row.tokens) for row in found}) > 1
 
 
 @pytest.mark.parametrize("shape", ["tiny", "base"])

@@ -31,7 +31,7 @@ def a_random_model(dims: ModelDimensions, seed: int = 7) -> Any:
     return model.eval()
 
 
-def a_listening_model(seed: int, likely_end: float = 3.0) -> Any:
+def a_listening_model(seed: int, likely_end: float = 6.0) -> Any:
     """Random weights that make what is heard decide what is written; 0 for `likely_end` makes texts that never end."""
     model = a_random_model(SMALLEST, seed)
     with torch.no_grad():
