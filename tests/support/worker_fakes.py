@@ -143,7 +143,7 @@ class FakeWorld:
         return self
 
     def transcribe(
-        self, samples: bytearray, task: WorkerTask, on_progress: Callable[[float], None], checkpoints: Checkpoints
+        self, samples: bytearray, task: WorkerTask, on_progress: Callable[[float], None], *, checkpoints: Checkpoints
     ) -> dict[str, Any]:
         self.events.append(f"transcribe {len(samples) // BYTES_PER_SECOND} s with {task.model}")
         samples.clear()

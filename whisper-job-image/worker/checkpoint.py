@@ -50,7 +50,7 @@ def build_identity(task: WorkerTask, engine: str, audio_seconds: float) -> str |
     """What must be the same for a checkpoint to fit; None when the input may change, so that none ever does."""
     if task.source.etag is None:
         return None
-    asked = (task.language, task.task, task.word_timestamps, task.initial_prompt)
+    asked = (task.engine, task.language, task.language_options, task.task, task.word_timestamps, task.initial_prompt)
     facts = (VERSION, task.source.etag.strip('"'), audio_seconds, task.model, engine, *asked)
     return sha256(json.dumps(facts).encode()).hexdigest()
 

@@ -17,10 +17,10 @@ MOST_PROMPT_TOKENS = 448
 class Continuation:
     """One run of the loop, from its beginning or from a checkpoint."""
 
-    def __init__(self, checkpoints: Checkpoints, to_plain: Callable[[Any], Any]) -> None:
+    def __init__(self, checkpoints: Checkpoints | None, to_plain: Callable[[Any], Any]) -> None:
         self._checkpoints = checkpoints
         self._to_plain = to_plain
-        found = checkpoints.load()
+        found = checkpoints.load() if checkpoints else None
         self._begin = found or State(0.0, [], {})
         self.is_resumed = found is not None
         self._earlier = list(self._begin.segments)
@@ -57,7 +57,7 @@ class Continuation:
         prompt = self.add_prompt(loop["all_tokens"][loop["prompt_reset_since"] :])[-MOST_PROMPT_TOKENS:]
         last_speech = float(self.find_last_speech(loop["last_speech_timestamp"]))
         engine = {"language": loop["language"], "prompt": prompt, "last_speech": last_speech}
-        if loop["seek"] > self.first_frame:
+        if self._checkpoints and loop["seek"] > self.first_frame:
             state = State(loop["seek"] / FRAMES_PER_SECOND, self._earlier + self._own, engine)
             self._checkpoints.save(state)
 

@@ -50,5 +50,5 @@ class Figures:
             "host_peak_bytes": self._measure_peak(),
         }
         figures = transcript.get("figures", {}) | found
-        logger.info("transcribed", extra={"figures": figures})
+        logger.info("run measured", extra={"figures": figures})
         return transcript | {"figures": figures}
