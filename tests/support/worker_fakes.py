@@ -103,6 +103,7 @@ class FakeWorld:
     sent: list[Progress] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
     callbacks: list[CallbackRecord | None] = field(default_factory=list)
+    beats: list[Progress] = field(default_factory=list)
     told: list[Result] = field(default_factory=list)
     payloads: list[Any] = field(default_factory=list)
     on_window: Callable[[], None] = lambda: None
@@ -169,6 +170,9 @@ class FakeWorld:
     def report(self, progress: Progress) -> Status | None:
         self.sent.append(progress)
         return self.status if self.is_reachable else None
+
+    def beat(self, look: Callable[[], Progress]) -> None:
+        self.beats.append(look())
 
     def report_result(self, progress: Progress, result: Result, callback: CallbackRecord | None) -> bool:
         self.events.append("report result")

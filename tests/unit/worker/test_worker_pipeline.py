@@ -91,6 +91,17 @@ def test_windows_are_reported_when_they_take_long(tmp_path: Path) -> None:
     assert [p.percent for p in world.sent if p.stage is Stage.TRANSCRIBING] == [0, 33, 66, 99]
 
 
+def test_the_heart_beats_when_nothing_was_reported_for_an_interval(tmp_path: Path) -> None:
+    clock = FakeClock()
+    world = FakeWorld()
+    run = a_run(world, tmp_path, clock=clock)
+    run._beat()
+    assert world.beats == []
+    clock.seconds = 10
+    run._beat()
+    assert world.beats == [Progress(pod_uid="pod-1", attempt=1, stage=Stage.STARTING)]
+
+
 def test_percent_starts_where_the_earlier_pod_was(tmp_path: Path) -> None:
     stored = Progress(pod_uid="pod-0", attempt=1, percent=66)
     world = FakeWorld(status=Status(progress=stored))
