@@ -78,11 +78,14 @@ class Checkpoints:
         """From here on it is about this work."""
         self._identity = identity
 
-    def load(self) -> State | None:
-        """What an earlier pod has left of this very work, if anything."""
+    def load(self, *needed: str) -> State | None:
+        """What an earlier pod has left of this very work, if anything, and if the engine finds in it what it needs."""
         if self._identity is None:
             return None
         state = self._read()
+        if state is not None and not state.engine.keys() >= set(needed):
+            logger.warning("checkpoint of another engine ignored", extra={"key": self._key})
+            return None
         if state is not None:
             self.resumed_seconds = state.seek_seconds
             logger.info("checkpoint found", extra={"seconds": state.seek_seconds, "segments": len(state.segments)})

@@ -10,6 +10,7 @@ from typing import Any
 from worker.checkpoint import Checkpoints, State
 
 FRAMES_PER_SECOND = 100
+NEEDED = ("language", "prompt", "last_speech")
 MOST_PROMPT_TOKENS = 448
 """More than any window takes of what was said before."""
 
@@ -20,7 +21,7 @@ class Continuation:
     def __init__(self, checkpoints: Checkpoints | None, to_plain: Callable[[Any], Any]) -> None:
         self._checkpoints = checkpoints
         self._to_plain = to_plain
-        found = checkpoints.load() if checkpoints else None
+        found = checkpoints.load(*NEEDED) if checkpoints else None
         self._begin = found or State(0.0, [], {})
         self.is_resumed = found is not None
         self._earlier = list(self._begin.segments)

@@ -50,7 +50,8 @@ def build_cues(segments: Iterable[Mapping[str, Any]]) -> list[Cue]:
     for segment in segments:
         text = _one_line(segment["text"])
         if text:
-            _append(cues, _milliseconds(segment["start"]), _milliseconds(segment["end"]), (text,))
+            start, end = _read_seconds(segment["start"]), _read_seconds(segment["end"])
+            _append(cues, _milliseconds(start), _milliseconds(end), (text,))
     return cues
 
 
@@ -124,7 +125,7 @@ def _may_break(before: str, letter: str, scripts: tuple[str, ...]) -> bool:
 
 def _find_moments(segment: Mapping[str, Any], letters: Sequence[int]) -> list[float]:
     """When each group of so many letters begins, and when the last one ends, in seconds."""
-    start, end = float(segment["start"]), float(segment["end"])
+    start, end = _read_seconds(segment["start"]), _read_seconds(segment["end"])
     ends = list(accumulate(letters))
     return [start, *(_find_moment(segment, done, ends[-1]) for done in ends[:-1]), *([end] if ends else [])]
 
@@ -133,9 +134,9 @@ def _find_moment(segment: Mapping[str, Any], done: int, total: int) -> float:
     """When the word is said that follows after so many letters; by their share of the time if no words are known."""
     for word in segment.get("words") or ():
         if done <= 0:
-            return float(word["start"])
+            return _read_seconds(word["start"])
         done -= _count_letters(word["word"])
-    start, end = float(segment["start"]), float(segment["end"])
+    start, end = _read_seconds(segment["start"]), _read_seconds(segment["end"])
     return start + (end - start) * max(0, done) / total
 
 
@@ -145,6 +146,11 @@ def _count_letters(text: str) -> int:
 
 def _one_line(text: str) -> str:
     return " ".join("".join(c if c >= " " and c != "\x7f" else " " for c in text).split())
+
+
+def _read_seconds(value: float | None) -> float:
+    """A time that JSON could not hold was stored as null."""
+    return math.nan if value is None else float(value)
 
 
 def _milliseconds(seconds: float) -> int:

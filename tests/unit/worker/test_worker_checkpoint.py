@@ -46,6 +46,13 @@ def test_a_checkpoint_of_other_work_is_ignored(identity: str | None) -> None:
     assert some_checkpoints(a_full_keeper(), identity=identity).load() is None
 
 
+def test_a_checkpoint_is_ignored_when_it_lacks_what_the_engine_needs() -> None:
+    checkpoints = some_checkpoints(a_full_keeper())
+    assert checkpoints.load("prompt", "windows") is None
+    assert checkpoints.resumed_seconds == 0
+    assert checkpoints.load("prompt") == STATE
+
+
 def some_damage() -> list[bytes]:
     whole = a_full_keeper().files[KEY]
     fields = {"identity": "work", "seek_seconds": 1, "segments": [], "engine": {}}

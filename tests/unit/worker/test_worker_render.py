@@ -43,6 +43,14 @@ def test_json_stays_strict_when_whisper_gives_nan() -> None:
     assert found["segments"] == [{"start": 0.0, "avg_logprob": None, "words": [{"p": None}]}]
 
 
+def test_every_format_is_made_of_the_stored_json_when_whisper_gave_nan() -> None:
+    words = [{"word": " word", "start": math.nan, "end": math.nan}] * 40
+    segment = {"start": math.nan, "end": math.nan, "text": " word" * 40, "words": words}
+    stored = json.loads(render({"text": "", "segments": [segment], "language": "en"}, "json"))
+    for output in FORMATS:
+        assert render(stored, output).count(b"word") >= 40
+
+
 def test_json_keeps_letters_of_any_script() -> None:
     assert "안녕하세요".encode() in render(a_transcript((0, 1, "안녕하세요")), "json")
 

@@ -50,7 +50,7 @@ class _Hooks(NamedTuple):
 
     def load(self) -> list[WindowResult]:
         """The windows that an earlier pod has done."""
-        state = self.checkpoints.load() if self.checkpoints else None
+        state = self.checkpoints.load("windows") if self.checkpoints else None
         return [WindowResult(*window) for window in state.engine["windows"]] if state else []
 
     def save(self, seconds: float, results: Sequence[WindowResult]) -> None:
