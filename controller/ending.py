@@ -20,11 +20,16 @@ from crds.reasons import REASONS, Reason
 from crds.transcriptionjob import SETTLED_LABEL, CallbackState, Failure, Result, State, Status, Transcription
 from crds.worker import build_callback_id
 
+NOTHING_SAID = (
+    "The transcript is stored, and empty: no speech was found. Check that the file has the right sound track."
+)
+
 
 def succeed(seen: Seen, result: Result, now: datetime) -> Status:
     """The transcript is stored."""
     job = seen.job
-    status = enter(seen.transcription, State.SUCCEEDED, "The transcript is stored.", "Succeeded", now)
+    message = NOTHING_SAID if result.segments == 0 else "The transcript is stored."
+    status = enter(seen.transcription, State.SUCCEEDED, message, "Succeeded", now)
     return status.model_copy(
         update={
             "result": result,

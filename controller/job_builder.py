@@ -93,6 +93,8 @@ def build_task(transcription: Transcription, attempt: int, settings: ControllerS
         source=spec.source,
         model=spec.model or settings.default_model,
         language=None if spec.language == "auto" else spec.language,
+        language_options=spec.language_options,
+        engine=spec.engine,
         task=spec.task,
         word_timestamps=spec.word_timestamps,
         initial_prompt=spec.initial_prompt,

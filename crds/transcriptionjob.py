@@ -44,6 +44,7 @@ NAME_PATTERN = r"[a-z0-9]([-a-z0-9]{0,50}[a-z0-9])?"
 Format = Literal["json", "txt", "srt", "vtt", "tsv"]
 FORMATS: tuple[Format, ...] = ("json", "txt", "srt", "vtt", "tsv")
 Task = Literal["transcribe", "translate"]
+EngineName = Literal["auto", "batched", "quality"]
 
 
 class State(StrEnum):
@@ -143,7 +144,7 @@ class Spec(Value):
     word_timestamps: bool = False
     initial_prompt: str | None = None
     formats: tuple[Format, ...] = FORMATS
-    engine: Literal["auto", "batched", "quality"] = "auto"
+    engine: EngineName = "auto"
     callback: Callback | None = None
     resources: Resources = Resources()
     tenant: str = "anonymous"

@@ -6,7 +6,7 @@ from typing import Self
 from pydantic import model_validator
 
 from crds.reasons import Reason
-from crds.transcriptionjob import Format, Result, Source, Task, Value
+from crds.transcriptionjob import EngineName, Format, Result, Source, Task, Value
 
 CONTAINER_NAME = "worker"
 TASK_ENV = "WORKER_TASK"
@@ -43,6 +43,8 @@ class WorkerTask(Value):
     source: Source
     model: str
     language: str | None = None
+    language_options: tuple[str, ...] | None = None
+    engine: EngineName = "auto"
     task: Task = "transcribe"
     word_timestamps: bool = False
     initial_prompt: str | None = None

@@ -89,6 +89,7 @@ def build_policy(keys: Keys) -> dict[str, object]:
         (worker, ["s3:ListBucket"], bucket),
         (worker, [read], f"{bucket}/videos/*"),
         (worker, [read, write], f"{bucket}/transcripts/*"),
+        (worker, [delete], f"{bucket}/transcripts/*/checkpoint.json.gz"),
         (controller, ["s3:ListBucket"], bucket),
         (controller, [read, delete], f"{bucket}/transcripts/*"),
     ]

@@ -1,5 +1,7 @@
 """Every part may die while a transcription runs: it completes, and with the right words."""
 
+import json
+import random
 from collections.abc import Callable
 
 import pytest
@@ -45,6 +47,42 @@ def test_it_completes_when_its_worker_is_killed_while_it_transcribes(
     assert len({p.pod_uid for p in progress}) == 2, "the worker was not killed in time"
     assert percents == sorted(percents)
     assert_same_words(lecture.text, transcriptions.output(name, "txt").decode(), tolerance=0.01)
+
+
+def test_the_text_is_that_of_an_undisturbed_run_when_five_workers_are_killed(
+    transcriptions: Transcriptions, lecture: Speech, seed: int
+) -> None:
+    draw = random.Random(seed)
+    points = sorted(draw.sample(range(5, 80), 5))
+    undisturbed, name = an_id("undisturbed"), an_id("killed5")
+    transcriptions.start(undisturbed, lecture.mp3)
+    killed: set[str] = set()
+    with transcriptions.watch(name) as watch:
+        transcriptions.start(name, lecture.mp3)
+        for point in points:
+            status = status_of(watch.until(is_transcribing_elsewhere(point, killed), 400, f"it is at {point} %"))
+            assert status.progress is not None
+            killed.add(status.progress.pod_uid)
+            [pod] = [p for p in transcriptions.pods(name) if p["metadata"]["uid"] == status.progress.pod_uid]
+            draw.choice([lose_the_pod, delete_the_pod, kill_the_process])(transcriptions, pod)
+        end = status_of(watch.until(is_final, 400, "it is final"))
+    assert end.state is State.SUCCEEDED, end.message
+    assert len(killed) == len(points)
+    transcriptions.wait_until_finished(undisturbed, 200)
+    assert transcriptions.output(name, "srt") == transcriptions.output(undisturbed, "srt")
+    figures = json.loads(transcriptions.output(name, "json"))["figures"]
+    assert figures["resumed_seconds"] > 0
+
+
+def is_transcribing_elsewhere(at_least_percent: int, killed: set[str]) -> Callable[[Manifest], bool]:
+    """Whether a pod that was not killed yet has come so far."""
+    is_far = is_transcribing(at_least_percent)
+
+    def look(manifest: Manifest) -> bool:
+        progress = status_of(manifest).progress
+        return is_far(manifest) and progress is not None and progress.pod_uid not in killed
+
+    return look
 
 
 def test_it_completes_in_one_pod_when_the_controller_is_killed_in_the_middle(

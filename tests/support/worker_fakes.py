@@ -10,6 +10,8 @@ import httpx2
 
 from crds.transcriptionjob import CallbackRecord, Progress, Result, Source, Status
 from crds.worker import Target, WorkerTask
+from worker.checkpoint import Checkpoints, State
+from worker.errors import WorkerError
 from worker.media import BYTES_PER_SECOND, Media
 from worker.settings import WorkerSettings
 
@@ -61,6 +63,33 @@ class FakeClock:
 
 
 @dataclass
+class FakeKeeper:
+    """The impatient door to S3; `fault` is what it raises."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    fault: WorkerError | None = None
+    puts: int = 0
+
+    def find(self, key: str) -> bytes | None:
+        self._fail()
+        return self.files.get(key)
+
+    def put(self, key: str, body: bytes, content_type: str) -> None:
+        self.puts += 1
+        self._fail()
+        assert content_type == "application/gzip"
+        self.files[key] = body
+
+    def remove(self, key: str) -> None:
+        self._fail()
+        self.files.pop(key, None)
+
+    def _fail(self) -> None:
+        if self.fault is not None:
+            raise self.fault
+
+
+@dataclass
 class FakeWorld:
     """All doors of a run; `events` tells what happened, in order."""
 
@@ -74,9 +103,13 @@ class FakeWorld:
     sent: list[Progress] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
     callbacks: list[CallbackRecord | None] = field(default_factory=list)
+    beats: list[Progress] = field(default_factory=list)
     told: list[Result] = field(default_factory=list)
     payloads: list[Any] = field(default_factory=list)
     on_window: Callable[[], None] = lambda: None
+    identity: str = "fake"
+    kept: FakeKeeper = field(default_factory=FakeKeeper)
+    save: Callable[[], None] | None = None
 
     def fetch(self, source: Source, path: Path, max_bytes: int) -> int:
         self.events.append(f"fetch {source.key}")
@@ -84,6 +117,14 @@ class FakeWorld:
         return min(5, max_bytes)
 
     def read(self, key: str) -> bytes:
+        return self.files[key]
+
+    def find(self, key: str) -> bytes | None:
+        return self.files.get(key)
+
+    def publish(self, key: str, body: bytes, content_type: str) -> bytes:
+        if key not in self.files:
+            self.write(key, body, content_type)
         return self.files[key]
 
     def write(self, key: str, body: bytes, content_type: str) -> None:
@@ -102,13 +143,21 @@ class FakeWorld:
         self.events.append("load")
         return self
 
-    def transcribe(self, samples: bytearray, task: WorkerTask, on_progress: Callable[[float], None]) -> dict[str, Any]:
+    def transcribe(
+        self, samples: bytearray, task: WorkerTask, on_progress: Callable[[float], None], *, checkpoints: Checkpoints
+    ) -> dict[str, Any]:
         self.events.append(f"transcribe {len(samples) // BYTES_PER_SECOND} s with {task.model}")
         samples.clear()
-        for seconds in self.windows:
+        state = checkpoints.load()
+        done = state.seek_seconds if state else 0.0
+        for seconds in filter(lambda end: end > done, self.windows):
             self.on_window()
+            checkpoints.save(State(seconds, [], {}))
             on_progress(seconds)
         return self.transcript
+
+    def save_at_end(self, save: Callable[[], None]) -> None:
+        self.save = save
 
     def open(self, first: Progress) -> Status:
         self.sent.append(first)
@@ -121,6 +170,9 @@ class FakeWorld:
     def report(self, progress: Progress) -> Status | None:
         self.sent.append(progress)
         return self.status if self.is_reachable else None
+
+    def beat(self, look: Callable[[], Progress]) -> None:
+        self.beats.append(look())
 
     def report_result(self, progress: Progress, result: Result, callback: CallbackRecord | None) -> bool:
         self.events.append("report result")

@@ -1,9 +1,10 @@
-"""How many CPUs this container may use, which torch does not know. Called by the engine."""
+"""How many CPUs and how much memory this container may use, which torch does not know. Called by the engine."""
 
 import os
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
+MEMORY = Path("/proc/meminfo")
 
 
 def count_cpus(cgroups: Path = CGROUPS) -> int:
@@ -11,6 +12,22 @@ def count_cpus(cgroups: Path = CGROUPS) -> int:
     available = len(os.sched_getaffinity(0))
     quota, period = _read_limit(cgroups)
     return max(1, min(available, -(-quota // period))) if quota > 0 and period > 0 else available
+
+
+def count_free_bytes(cgroups: Path = CGROUPS, memory: Path = MEMORY) -> int:
+    """Memory that is left under the limit, and on the node."""
+    on_node = 1024 * _find(_read(memory), "MemAvailable:")
+    limit, used = _read(cgroups / "memory.max"), _read(cgroups / "memory.current")
+    if not (limit.isdigit() and used.isdigit()):
+        return on_node
+    given_back_when_asked = _find(_read(cgroups / "memory.stat"), "inactive_file")  # pages of files read once
+    return min(on_node, max(0, int(limit) - int(used) + given_back_when_asked))
+
+
+def _find(text: str, name: str) -> int:
+    """The number after a name; 0 where it is missing."""
+    words = text.split()
+    return int(words[words.index(name) + 1]) if name in words else 0
 
 
 def _read_limit(cgroups: Path) -> tuple[int, int]:

@@ -21,6 +21,16 @@ class LastWords:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._has_result = False
+        self._save: Callable[[], None] | None = None
+
+    def save_with(self, save: Callable[[], None]) -> None:
+        """What to call when the run is stopped, to save its work."""
+        self._save = save
+
+    def save(self) -> None:
+        """Save what there is to save."""
+        if self._save is not None:
+            self._save()
 
     def tell_result(self, result: Result) -> None:
         self._has_result = True
@@ -51,4 +61,7 @@ def _wait(words: LastWords, leave: Callable[[int], None]) -> None:
     signal.sigwait({signal.SIGTERM})
     words.tell_fault(TerminatedError().fault)
     logger.warning("stopped from outside")
-    leave(ExitCode.TERMINATED)
+    try:
+        words.save()
+    finally:
+        leave(ExitCode.TERMINATED)

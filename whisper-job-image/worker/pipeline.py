@@ -2,35 +2,33 @@
 
 import json
 import logging
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from crds.transcriptionjob import FORMATS, CallbackRecord, CallbackState, Progress, Result, Source, Stage, Status
+from crds.transcriptionjob import CallbackRecord, CallbackState, Progress, Result, Source, Stage, Status
 from crds.worker import WorkerTask
+from worker.checkpoint import Checkpoints, Keeping, build_identity, build_key
 from worker.errors import WorkerError
+from worker.figures import Figures
 from worker.heartbeat import beating
 from worker.media import BYTES_PER_SECOND, Media
 from worker.progress import ProgressGate
-from worker.render import CONTENT_TYPES, render
+from worker.results import Published, Results, Transcript
+from worker.results import Storing as Publishing
 from worker.settings import WorkerSettings
 
 SHORTEST_BEAT_SECONDS = 10
 
 logger = logging.getLogger(__name__)
 
-Transcript = dict[str, Any]
 
-
-class Storing(Protocol):
+class Storing(Publishing, Protocol):
     def fetch(self, source: Source, path: Path, max_bytes: int) -> int: ...
     def read(self, key: str) -> bytes: ...
-    def write(self, key: str, body: bytes, content_type: str) -> None: ...
 
 
 class Reporting(Protocol):
@@ -49,7 +47,12 @@ class Delivering(Protocol):
 class Transcribing(Protocol):
     """Takes the samples away, so that they need no memory while it works."""
 
-    def transcribe(self, samples: bytearray, task: WorkerTask, on_progress: Callable[[float], None]) -> Transcript: ...
+    identity: str
+    """Of the model's file and the engine's version: an equal one gives the same words."""
+
+    def transcribe(
+        self, samples: bytearray, task: WorkerTask, on_progress: Callable[[float], None], *, checkpoints: Checkpoints
+    ) -> Transcript: ...
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,14 @@ class Doors:
     """Everything outside this process."""
 
     store: Storing
+    keeper: Keeping
     probe: Callable[[Path, float], Media]
     decode: Callable[[Media, float], bytearray]
     load_engine: Callable[[], Transcribing]
     reporter: Reporting
     courier: Delivering
     tell_result: Callable[[Result], None]
+    save_at_end: Callable[[Callable[[], None]], None]
 
 
 class Run:
@@ -74,6 +79,9 @@ class Run:
         self._doors = doors
         self._gate = gate
         self._media_path = scratch / "media"
+        self._results = Results(doors.store, settings.task)
+        self._checkpoints = Checkpoints(doors.keeper, build_key(settings.task))
+        self._figures = Figures()
 
     def run(self) -> Result:
         """The stored result; WorkerError when there is none."""
@@ -81,18 +89,31 @@ class Run:
             return self._adopt(self._doors.reporter.open(self._gate.look())) or self._make()
 
     def _make(self) -> Result:
-        samples = self._read_samples()
-        duration_seconds = len(samples) / BYTES_PER_SECOND
-        transcript = self._transcribe(samples)
-        # a second pod of this attempt may have been faster: what it has published is not overwritten
-        return self._adopt(self._doors.reporter.look(self._gate.look())) or self._publish(transcript, duration_seconds)
+        published = self._results.find() or self._publish(self._work())
+        # what another pod has published it may have announced, too: then nothing is left but perhaps the callback
+        found = None if published.is_ours else self._adopt(self._doors.reporter.look(self._gate.look()))
+        if found is None:
+            with self._figures.timed(Stage.SAVING):
+                found = self._results.complete(published)
+            if self._announce(found):
+                self._deliver(published.transcript, attempts=0)
+        self._checkpoints.discard()
+        return found
 
-    def _publish(self, transcript: Transcript, duration_seconds: float) -> Result:
-        body = render(transcript, "json")
-        result = self._save(transcript, body, duration_seconds)
-        if self._announce(result):
-            self._deliver(json.loads(body), attempts=0)
-        return result
+    def _publish(self, transcript: Transcript) -> Published:
+        with self._stage(Stage.SAVING):
+            return self._results.publish(transcript)
+
+    def _work(self) -> Transcript:
+        samples = self._read_samples()
+        audio_seconds = len(samples) / BYTES_PER_SECOND
+        with self._stage(Stage.LOADING_MODEL, audio_seconds):
+            engine = self._doors.load_engine()
+        self._checkpoints.open(build_identity(self._task, engine.identity, audio_seconds))
+        self._doors.save_at_end(self._checkpoints.flush)
+        with self._stage(Stage.TRANSCRIBING):
+            transcript = engine.transcribe(samples, self._task, self._hear, checkpoints=self._checkpoints)
+        return self._figures.add_to(transcript, audio_seconds, self._checkpoints.resumed_seconds)
 
     def _adopt(self, status: Status) -> Result | None:
         """The result that another pod has stored, if any; what may be left of it is the callback."""
@@ -118,31 +139,6 @@ class Run:
             self._media_path.unlink()
         return samples
 
-    def _transcribe(self, samples: bytearray) -> Transcript:
-        total_seconds = len(samples) / BYTES_PER_SECOND
-        with self._stage(Stage.LOADING_MODEL, total_seconds):
-            engine = self._doors.load_engine()
-        with self._stage(Stage.TRANSCRIBING):
-            return engine.transcribe(samples, self._task, self._hear)
-
-    def _save(self, transcript: Transcript, body: bytes, duration_seconds: float) -> Result:
-        """JSON goes last: where it is, the other formats are."""
-        wanted = [f for f in FORMATS if f != "json" and f in self._task.formats]
-        result = Result(
-            key=f"{self._task.result_prefix}transcript.json",
-            sha256=sha256(body).hexdigest(),
-            bytes=len(body),
-            formats=("json", *wanted),
-            language=transcript["language"],
-            duration_seconds=round(duration_seconds, 2),
-            segments=len(transcript["segments"]),
-        )
-        with self._stage(Stage.SAVING):
-            for output in wanted:
-                self._doors.store.write(result.key_of(output), render(transcript, output), CONTENT_TYPES[output])
-            self._doors.store.write(result.key, body, CONTENT_TYPES["json"])
-        return result
-
     def _announce(self, result: Result) -> bool:
         """False when the status has not taken it: the transcription has ended, or the controller sees to the rest."""
         self._doors.tell_result(result)
@@ -155,7 +151,7 @@ class Run:
     def _deliver(self, transcript: Transcript, attempts: int) -> None:
         if self._task.callback_url is None:
             return
-        with _timed(Stage.DELIVERING):
+        with self._figures.timed(Stage.DELIVERING):
             code = self._doors.courier.deliver(transcript)
         is_delivered = code is not None and 200 <= code < 300
         record = CallbackRecord(
@@ -171,10 +167,11 @@ class Run:
     @contextmanager
     def _stage(self, stage: Stage, total_seconds: float | None = None) -> Iterator[None]:
         self._report(self._gate.enter(stage, total_seconds))
-        with _timed(stage):
+        with self._figures.timed(stage):
             yield
 
     def _hear(self, processed_seconds: float) -> None:
+        self._gate.skip(self._checkpoints.resumed_seconds)
         progress = self._gate.advance(processed_seconds)
         if progress is not None:
             self._report(progress)
@@ -189,10 +186,3 @@ class Run:
     def _learn(self, status: Status | None) -> None:
         if status is not None and status.progress is not None:
             self._gate.adopt(status.progress)
-
-
-@contextmanager
-def _timed(stage: Stage) -> Iterator[None]:
-    began_at = time.monotonic()
-    yield
-    logger.info("stage done", extra={"stage": stage, "seconds": round(time.monotonic() - began_at, 3)})

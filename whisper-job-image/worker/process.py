@@ -58,12 +58,14 @@ def run(settings: WorkerSettings, words: LastWords, cluster: report.Cluster) -> 
         scratch = Path(folder)
         doors = Doors(
             store=publish.Store(publish.build_client(settings), task.result_bucket),
+            keeper=publish.Store(publish.build_client(settings, is_patient=False), task.result_bucket),
             probe=partial(media.probe, sandbox=sandbox),
             decode=partial(media.decode, sandbox=sandbox),
             load_engine=lambda: _load_engine(settings, scratch),
             reporter=report.Reporter(client, task.target, cluster.account),
             courier=Courier(task, secrets, lambda: datetime.now(UTC), Allowed.parse(settings.callback_allowed_hosts)),
             tell_result=words.tell_result,
+            save_at_end=words.save_with,
         )
         gate = ProgressGate(settings.pod_uid, task.target.attempt, task.progress_interval_seconds, time.monotonic)
         Run(settings, doors, gate, scratch).run()

@@ -19,7 +19,7 @@ class ProgressGate:
         self._stage = Stage.STARTING
         self._percent = 0
         self._done = 0.0
-        self._own_done = 0.0
+        self._own_done = self._skipped = 0.0
         self._total: float | None = None
         self._began_at = self._sent_at = clock()
 
@@ -36,6 +36,11 @@ class ProgressGate:
         if stored.attempt == self._attempt:
             self._percent = max(self._percent, stored.percent or 0)
             self._done = max(self._done, stored.processed_seconds or 0.0)
+
+    def skip(self, seconds: float) -> None:
+        """So much audio was done by an earlier pod, and is not done again."""
+        self._skipped = seconds
+        self._reach(seconds)
 
     def enter(self, stage: Stage, total_seconds: float | None = None) -> Progress:
         """A stage begins. The length of the audio is told once it is known."""
@@ -69,7 +74,8 @@ class ProgressGate:
     def _report(self) -> Progress:
         now = self._clock()
         self._sent_at = now
-        speed = self._own_done / (now - self._began_at) if self._own_done and now > self._began_at else None
+        own = self._own_done - self._skipped
+        speed = own / (now - self._began_at) if own > 0 and now > self._began_at else None
         return Progress(
             pod_uid=self._pod_uid,
             attempt=self._attempt,

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import boto3
 from botocore.config import Config
@@ -32,18 +32,24 @@ WRITE_PAUSES_SECONDS = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 64.0)
 """Between tries to store a file, each of which is four of boto3's own: losing it would cost the whole run."""
 NO_BUCKET_SENTENCE = "There is no such bucket: check the source of the request and send a new one."
 
+T = TypeVar("T")
+
 logger = logging.getLogger(__name__)
 
 
-def build_client(settings: WorkerSettings) -> "S3Client":
-    """A client with the options that servers other than AWS need."""
+class TakenError(Exception):
+    """There is such a file already."""
+
+
+def build_client(settings: WorkerSettings, is_patient: bool = True) -> "S3Client":
+    """A client with the options that servers other than AWS need; an impatient one soon gives up."""
     config = Config(
         signature_version="s3v4",
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
-        connect_timeout=5,
-        read_timeout=30,
-        retries={"mode": "standard", "max_attempts": 4},
+        connect_timeout=5 if is_patient else 2,
+        read_timeout=30 if is_patient else 5,
+        retries={"mode": "standard", "max_attempts": 4 if is_patient else 0},
         s3={"addressing_style": "path" if settings.s3_path_style else "auto"},
     )
     return boto3.client("s3", region_name=settings.s3_region, endpoint_url=settings.s3_endpoint, config=config)
@@ -78,25 +84,65 @@ class Store:
         except (ClientError, BotoCoreError) as error:
             raise StorageUnavailableError(str(error)) from error
 
+    def find(self, key: str) -> bytes | None:
+        """A file that may be there. None, too, when it may not be read: whoever may not list hears no other word."""
+        try:
+            return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+        except (ClientError, BotoCoreError) as error:
+            if _parse(error)[1] in {401, 403, 404}:
+                return None
+            raise StorageUnavailableError(str(error)) from error
+
     def write(self, key: str, body: bytes, content_type: str) -> None:
         """Store a file, in many tries if need be.
 
         ResultDeniedError at once when it may not be stored; StorageUnavailableError when it is not certain to be there.
         """
-        for pause_seconds in WRITE_PAUSES_SECONDS:
-            try:
-                return self._put(key, body, content_type)
-            except StorageUnavailableError as error:
-                facts = {"key": key, "error": str(error), "retry_in_seconds": pause_seconds}
-                logger.warning("file not stored", extra=facts)
-            self._pause(pause_seconds)
-        return self._put(key, body, content_type)
+        self._insist(key, lambda: self.put(key, body, content_type))
 
-    def _put(self, key: str, body: bytes, content_type: str) -> None:
+    def publish(self, key: str, body: bytes, content_type: str) -> bytes:
+        """Store a file where none is, as surely as `write`; what is stored now, which may be another's."""
+        try:
+            self._insist(key, lambda: self._put_first(key, body, content_type))
+        except TakenError:
+            return self._insist(key, lambda: self.read(key))
+        return body
+
+    def put(self, key: str, body: bytes, content_type: str) -> None:
+        """Store a file, in one try."""
         try:
             self._client.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType=content_type)
         except (ClientError, BotoCoreError) as error:
             raise _explain_write(error) from error
+
+    def remove(self, key: str) -> None:
+        """Delete a file, in one try; again changes nothing."""
+        try:
+            self._client.delete_object(Bucket=self._bucket, Key=key)
+        except (ClientError, BotoCoreError) as error:
+            raise _explain_write(error) from error
+
+    def _put_first(self, key: str, body: bytes, content_type: str) -> None:
+        try:
+            self._client.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType=content_type, IfNoneMatch="*")
+        except (ClientError, BotoCoreError) as error:
+            status = _parse(error)[1]
+            if status == 412:
+                raise TakenError(key) from error
+            if status != 501:
+                raise _explain_write(error) from error
+            logger.warning("storage knows no conditions", extra={"key": key})
+            self.put(key, body, content_type)
+
+    def _insist(self, key: str, act: Callable[[], T]) -> T:
+        for pause_seconds in WRITE_PAUSES_SECONDS:
+            try:
+                return act()
+            except StorageUnavailableError as error:
+                facts = {"key": key, "error": str(error), "retry_in_seconds": pause_seconds}
+                logger.warning("file not stored", extra=facts)
+            self._pause(pause_seconds)
+        return act()
 
 
 def _check_size(size_bytes: int, max_bytes: int) -> None:

@@ -6,12 +6,14 @@ Whisper's own writers escape nothing and write cues of no length, which players 
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from crds.transcriptionjob import Format
+from worker.cues import Cue, build_cues, build_subtitles
 
-SHORTEST_CUE_MS = 100
+Segments = Sequence[Mapping[str, Any]]
+
 CONTENT_TYPES: dict[Format, str] = {
     "json": "application/json",
     "txt": "text/plain; charset=utf-8",
@@ -21,58 +23,37 @@ CONTENT_TYPES: dict[Format, str] = {
 }
 
 
-class Cue(NamedTuple):
-    start_ms: int
-    end_ms: int
-    text: str
-
-
 def render(transcript: Mapping[str, Any], output: Format) -> bytes:
-    """One file, in UTF-8."""
-    return (
-        render_json(transcript) if output == "json" else _WRITERS[output](build_cues(transcript["segments"])).encode()
-    )
+    """One file, in UTF-8; a valid one when nothing was said."""
+    return render_json(transcript) if output == "json" else _encode(_WRITERS[output](transcript["segments"]))
 
 
 def render_json(transcript: Mapping[str, Any]) -> bytes:
     """Whisper's own keys as strict JSON: a number that JSON cannot hold becomes null."""
-    return json.dumps(_finite(transcript), ensure_ascii=False, allow_nan=False).encode()
+    return _encode(json.dumps(_finite(transcript), ensure_ascii=False, allow_nan=False))
 
 
-def build_cues(segments: Iterable[Mapping[str, Any]]) -> list[Cue]:
-    """Segments that have text, one after the other, none of them too short to be shown."""
-    cues: list[Cue] = []
-    for segment in segments:
-        text = _one_line(segment["text"])
-        start = max(_milliseconds(segment["start"]), cues[-1].end_ms if cues else 0)
-        end = max(_milliseconds(segment["end"]), start + SHORTEST_CUE_MS)
-        if text:
-            cues.append(Cue(start, end, text))
-    return cues
+def _render_txt(segments: Segments) -> str:
+    return "".join(f"{cue.text}\n" for cue in build_cues(segments))
 
 
-def _render_txt(cues: Sequence[Cue]) -> str:
-    return "".join(f"{cue.text}\n" for cue in cues)
-
-
-def _render_srt(cues: Sequence[Cue]) -> str:
+def _render_srt(segments: Segments) -> str:
     return "\n".join(
-        f"{number}\n{_clock(cue.start_ms, ',')} --> {_clock(cue.end_ms, ',')}\n{_escape_srt(cue.text)}\n"
-        for number, cue in enumerate(cues, start=1)
+        f"{number}\n{_span(cue, ',')}\n{_escape_srt(_join(cue))}\n"
+        for number, cue in enumerate(build_subtitles(segments), start=1)
     )
 
 
-def _render_vtt(cues: Sequence[Cue]) -> str:
-    return "WEBVTT\n" + "".join(
-        f"\n{_clock(cue.start_ms, '.')} --> {_clock(cue.end_ms, '.')}\n{_escape_vtt(cue.text)}\n" for cue in cues
-    )
+def _render_vtt(segments: Segments) -> str:
+    cues = build_subtitles(segments)
+    return "WEBVTT\n" + "".join(f"\n{_span(cue, '.')}\n{_escape_vtt(_join(cue))}\n" for cue in cues)
 
 
-def _render_tsv(cues: Sequence[Cue]) -> str:
-    return "start\tend\ttext\n" + "".join(f"{cue.start_ms}\t{cue.end_ms}\t{cue.text}\n" for cue in cues)
+def _render_tsv(segments: Segments) -> str:
+    return "start\tend\ttext\n" + "".join(f"{c.start_ms}\t{c.end_ms}\t{c.text}\n" for c in build_cues(segments))
 
 
-_WRITERS: dict[Format, Callable[[Sequence[Cue]], str]] = {
+_WRITERS: dict[Format, Callable[[Segments], str]] = {
     "txt": _render_txt,
     "srt": _render_srt,
     "vtt": _render_vtt,
@@ -80,21 +61,21 @@ _WRITERS: dict[Format, Callable[[Sequence[Cue]], str]] = {
 }
 
 
+def _join(cue: Cue) -> str:
+    return "\n".join(cue.lines)
+
+
+def _span(cue: Cue, decimal_mark: str) -> str:
+    return f"{_clock(cue.start_ms, decimal_mark)} --> {_clock(cue.end_ms, decimal_mark)}"
+
+
 def _escape_srt(text: str) -> str:
     # SubRip has no escapes; an invisible space keeps players from seeing a tag or a position code.
-    return re.sub(r"<(?=[A-Za-z/!])|\{(?=\\)", "\\g<0>\u200b", text.replace("-->", "->"))
+    return re.sub(r"<(?=\s*[A-Za-z/!])|\{(?=\\)", "\\g<0>\u200b", text.replace("-->", "->"))
 
 
 def _escape_vtt(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _one_line(text: str) -> str:
-    return " ".join("".join(c if c >= " " and c != "\x7f" else " " for c in text).split())
-
-
-def _milliseconds(seconds: float) -> int:
-    return max(0, round(seconds * 1000)) if math.isfinite(seconds) else 0
 
 
 def _clock(milliseconds: int, decimal_mark: str) -> str:
@@ -102,6 +83,10 @@ def _clock(milliseconds: int, decimal_mark: str) -> str:
     minutes, s = divmod(seconds, 60)
     hours, m = divmod(minutes, 60)
     return f"{hours:02d}:{m:02d}:{s:02d}{decimal_mark}{ms:03d}"
+
+
+def _encode(text: str) -> bytes:
+    return text.encode(errors="replace")  # half a surrogate pair is no text
 
 
 def _finite(value: Any) -> Any:

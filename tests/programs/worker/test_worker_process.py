@@ -28,6 +28,11 @@ exit_on_sigterm(LastWords(Path(sys.argv[1])))
 print("ready", flush=True)
 sum(10 ** 11 for _ in iter(int, 1)) if len(sys.argv) > 2 else sys.stdin.read()
 """
+SAVING = """
+words = LastWords(Path(sys.argv[1]))
+words.save_with(lambda: print("saved", flush=True))
+exit_on_sigterm(words)
+"""
 HELD = f"""
 import os, signal, sys, types
 from worker.__main__ import start
@@ -83,6 +88,30 @@ def test_sigterm_is_heard_when_it_comes_before_anyone_waits_for_it(message: Path
     done = subprocess.run([sys.executable, "-c", HELD, str(message), "busy"], env=ENVIRONMENT, check=False, timeout=20)
     assert done.returncode == ExitCode.TERMINATED
     assert read(message).failure == the_fault(Reason.WORKER_TERMINATED)
+
+
+def test_the_work_is_saved_before_sigterm_ends_the_process(message: Path) -> None:
+    saving = WAIT.replace("exit_on_sigterm(LastWords(Path(sys.argv[1])))", SAVING)
+    with subprocess.Popen(
+        [sys.executable, "-c", saving, str(message)], env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.terminate()
+        assert process.wait(2) == ExitCode.TERMINATED
+        assert process.stdout.read() == b"saved\n"
+    assert read(message).failure == the_fault(Reason.WORKER_TERMINATED)
+
+
+def test_sigterm_ends_the_process_when_the_work_cannot_be_saved(message: Path) -> None:
+    failing = WAIT.replace("exit_on_sigterm(LastWords(Path(sys.argv[1])))", SAVING.replace("print(", "sys.nothing("))
+    with subprocess.Popen(
+        [sys.executable, "-c", failing, str(message)], env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.terminate()
+        assert process.wait(2) == ExitCode.TERMINATED
 
 
 def test_a_stored_result_is_kept_when_the_end_is_bad(message: Path) -> None:

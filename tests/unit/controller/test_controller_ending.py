@@ -55,6 +55,13 @@ def test_end_is_settled_in_one_pass_when_nobody_is_to_be_told() -> None:
     assert status_of(decision).callback is None
 
 
+@pytest.mark.parametrize(("segments", "is_empty"), [(None, False), (0, True), (1, False)])
+def test_the_message_says_so_when_nothing_was_said(segments: int | None, is_empty: bool) -> None:
+    result = RESULT.model_copy(update={"segments": segments})
+    decision = decide(seen(a_transcription(Status(attempt=1, result=result)), job=COMPLETE), SILENT, NOW)
+    assert ("no speech was found" in (status_of(decision).message or "")) is is_empty
+
+
 def test_outbox_waits_out_the_schedule_when_the_workers_try_failed() -> None:
     record = a_record(attempts=1, last_status_code=503, last_attempt_time=NOW)
     status = Status(attempt=1, result=RESULT, callback=record)

@@ -30,6 +30,8 @@ FULL = (
     a_transcription(
         model="small",
         language="ko",
+        languageOptions=["ko", "en"],
+        engine="quality",
         task="translate",
         wordTimestamps=True,
         initialPrompt="names: 김",

@@ -58,6 +58,17 @@ def test_speed_and_time_left_are_those_of_this_pod() -> None:
     assert (report.realtime_factor, report.eta_seconds) == (2, 40)
 
 
+def test_what_an_earlier_pod_has_done_counts_for_percent_but_not_for_speed() -> None:
+    clock = FakeClock()
+    gate = a_transcribing_gate(clock)
+    gate.skip(60)
+    clock.seconds = 10
+    report = gate.advance(80)
+    assert report is not None
+    assert (report.percent, report.processed_seconds) == (80, 80)
+    assert (report.realtime_factor, report.eta_seconds) == (2, 10)
+
+
 def test_percent_stays_when_an_earlier_attempt_came_further() -> None:
     gate = a_gate(FakeClock(), attempt=2)
     gate.adopt(Progress(pod_uid="old", attempt=1, percent=60))

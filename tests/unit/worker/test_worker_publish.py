@@ -162,6 +162,63 @@ def test_a_stored_file_is_read_back(client: "S3Client", s3: Stubber) -> None:
     assert Store(client, "media").read("t.json") == b"{}"
 
 
+FIRST = {"Bucket": "media", "Key": "t.json", "Body": b"{}", "ContentType": "application/json", "IfNoneMatch": "*"}
+
+
+def test_a_file_is_published_where_none_is(client: "S3Client", s3: Stubber) -> None:
+    s3.add_response("put_object", {}, FIRST)
+    assert Store(client, "media", never).publish("t.json", b"{}", "application/json") == b"{}"
+
+
+def test_the_other_file_stands_when_one_is_there(client: "S3Client", s3: Stubber) -> None:
+    s3.add_client_error("put_object", "PreconditionFailed", http_status_code=412, expected_params=FIRST)
+    s3.add_response("get_object", a_body(b"theirs"))
+    assert Store(client, "media", never).publish("t.json", b"{}", "application/json") == b"theirs"
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [("ConditionalRequestConflict", 409), ("InternalError", 500), ("SlowDown", 503)]
+)
+def test_a_file_is_published_again_when_that_is_not_certain(
+    code: str, status: int, client: "S3Client", s3: Stubber
+) -> None:
+    pauses: list[float] = []
+    s3.add_client_error("put_object", code, http_status_code=status, expected_params=FIRST)
+    s3.add_client_error("put_object", "PreconditionFailed", http_status_code=412, expected_params=FIRST)
+    s3.add_client_error("get_object", "InternalError", http_status_code=500)
+    s3.add_response("get_object", a_body(b"{}"))
+    assert Store(client, "media", pauses.append).publish("t.json", b"{}", "application/json") == b"{}"
+    assert pauses == [WRITE_PAUSES_SECONDS[0]] * 2
+
+
+def test_a_file_is_published_when_the_storage_knows_no_conditions(client: "S3Client", s3: Stubber) -> None:
+    s3.add_client_error("put_object", "NotImplemented", http_status_code=501, expected_params=FIRST)
+    s3.add_response("put_object", {}, {name: value for name, value in FIRST.items() if name != "IfNoneMatch"})
+    assert Store(client, "media", never).publish("t.json", b"{}", "application/json") == b"{}"
+
+
+@pytest.mark.parametrize(("code", "status"), [("NoSuchKey", 404), ("AccessDenied", 403)])
+def test_nothing_is_found_when_nothing_is_there(code: str, status: int, client: "S3Client", s3: Stubber) -> None:
+    s3.add_client_error("get_object", code, http_status_code=status)
+    assert Store(client, "media").find("t.json") is None
+
+
+def test_the_storage_is_unavailable_when_it_does_not_say_what_is_there(client: "S3Client", s3: Stubber) -> None:
+    s3.add_client_error("get_object", "InternalError", http_status_code=500)
+    with pytest.raises(StorageUnavailableError):
+        Store(client, "media").find("t.json")
+
+
+def test_a_file_is_removed(client: "S3Client", s3: Stubber) -> None:
+    s3.add_response("delete_object", {}, {"Bucket": "media", "Key": "t.json"})
+    Store(client, "media").remove("t.json")
+
+
+def test_an_impatient_client_tries_once() -> None:
+    config: Any = build_client(some_settings(s3_endpoint="http://s3:7070"), is_patient=False).meta.config
+    assert (config.connect_timeout, config.read_timeout, config.retries["total_max_attempts"]) == (2, 5, 1)
+
+
 def test_the_client_suits_servers_other_than_aws() -> None:
     config: Any = build_client(some_settings(s3_endpoint="http://s3:7070", s3_path_style=True)).meta.config
     assert config.s3 == {"addressing_style": "path"}

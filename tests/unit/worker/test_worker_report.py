@@ -40,6 +40,21 @@ def test_a_report_is_a_merge_patch_of_the_own_status(account: Path, pauses: list
     assert server.patches[0]["progress"].keys() == {"podUID", "attempt", "stage", "lastUpdateTime"}
 
 
+def test_a_heartbeat_is_a_stage_without_a_percent(account: Path, pauses: list[float]) -> None:
+    server = FakeApiServer({"progress": {"podUID": "pod-1", "attempt": 1, "percent": 50}})
+    a_reporter(server, account, pauses).beat(lambda: FIRST)
+    assert server.patches[0]["progress"].keys() == {"podUID", "attempt", "stage", "lastUpdateTime"}
+    assert server.status["progress"]["percent"] == 50
+
+
+@pytest.mark.parametrize("refusal", [403, 500])
+def test_a_heartbeat_is_dropped_when_it_is_not_taken(refusal: int, account: Path, pauses: list[float]) -> None:
+    server = FakeApiServer(refusals=(refusal,))
+    a_reporter(server, account, pauses).beat(lambda: FIRST)
+    assert len(server.requests) == 1
+    assert pauses == []
+
+
 def test_the_token_is_read_each_time(account: Path, pauses: list[float]) -> None:
     server = FakeApiServer()
     reporter = a_reporter(server, account, pauses)
