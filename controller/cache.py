@@ -1,12 +1,12 @@
 """What the watches have shown last: live transcriptions and their Jobs, trimmed. Filled by handlers, loop, resync."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 
 from controller.conditions import final_state
 from controller.line import Line
-from controller.views import JobView
+from controller.views import JobView, PodView
 from crds.transcriptionjob import Progress, State, Transcription
 
 
@@ -19,6 +19,7 @@ class Cache:
         self._heard: dict[str, datetime] = {}
         self._jobs: dict[str, JobView] = {}
         self._names_by_owner: dict[str, set[str]] = {}
+        self._pods: dict[str, tuple[int, tuple[PodView, ...]]] = {}
         self._reserved: set[str] = set()
         self.line = Line()
 
@@ -73,6 +74,19 @@ class Cache:
             names.discard(name)
             if not names:
                 del self._names_by_owner[before.owner_name or ""]
+
+    def keep_pods(self, pods_by_job: Mapping[str, tuple[PodView, ...]]) -> None:
+        """All pods there are, by UID of their Job, seen after the Jobs that are known."""
+        versions = {job.uid: job.resource_version for job in self._jobs.values()}
+        self._pods = {uid: (version, pods_by_job.get(uid, ())) for uid, version in versions.items()}
+
+    def take_pods(self, job: JobView) -> tuple[PodView, ...] | None:
+        """The pods of one at work that were seen with all others, once; None when they must be asked for.
+
+        What its own Job does not tell, such as why a pod waits, may have changed meanwhile.
+        """
+        version, pods = self._pods.pop(job.uid, (None, ()))
+        return pods if version == job.resource_version and job.ready and not job.failed and not job.ended else None
 
     def jobs_of(self, name: str) -> list[JobView]:
         """The Jobs of all transcriptions that had that name."""

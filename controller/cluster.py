@@ -163,6 +163,15 @@ class Cluster:
         """The pods of all its Jobs, deleted ones' too."""
         return await self._list_pods(f"{UID_LABEL}={transcription.uid}")
 
+    async def list_pods_by_job(self) -> dict[str, tuple[PodView, ...]]:
+        """The pods of all Jobs of ours, by the Job's UID, page by page."""
+        found: dict[str, tuple[PodView, ...]] = {}
+        async for page in self._server.pages(self._pods, {"labelSelector": JOBS_SELECTOR}):
+            for item in page:
+                uid = item["metadata"]["labels"].get(JOB_UID_LABEL, "")
+                found[uid] = (*found.get(uid, ()), PodView.parse(item))
+        return found
+
     async def _list_pods(self, selector: str) -> tuple[PodView, ...]:
         pages = self._server.pages(self._pods, {"labelSelector": selector})
         return tuple([PodView.parse(item) async for page in pages for item in page])

@@ -14,6 +14,7 @@ from typing import Any
 import kopf
 from kopf._cogs.clients import watching
 
+from controller.cache import is_waiting
 from controller.cluster import JOBS_SELECTOR, LIVE_SELECTOR, Cluster, parse_job, parse_transcription
 from controller.errors import MissingError, TransientError
 from controller.loop import Loop
@@ -146,7 +147,7 @@ def take_transcription(loop: Loop, event: kopf.RawEvent) -> None:
         if loop.cache.drop(transcription.name, transcription.uid):
             loop.queue.add(transcription.name)
     elif loop.cache.put(transcription):
-        loop.queue.add(transcription.name)
+        loop.queue.add(transcription.name, urgent=is_waiting(transcription))
 
 
 def take_job(loop: Loop, event: kopf.RawEvent) -> None:

@@ -1,13 +1,14 @@
-"""Posts Events beside the work: they may be late or lost, and hold up nothing. Owned by the loop."""
+"""Posts Events beside the work: they may be late or lost, and let starts go first. Owned by the loop."""
 
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from controller.errors import ControllerError, TransientError
 from controller.events import Notice, build_event, find_notices, find_recent_notices
+from controller.queue import KeyQueue
 from crds.transcriptionjob import Status, Transcription
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 MOST_WAITING = 10_000
 PAUSES_SECONDS = (1, 5, 15)
+PATIENCE = timedelta(seconds=5)
+"""So long an Event waits at most while transcriptions wait for their Jobs."""
 
 logger = logging.getLogger(__name__)
 
@@ -22,13 +25,14 @@ logger = logging.getLogger(__name__)
 class Herald:
     """Events in the order they came."""
 
-    def __init__(self, cluster: "Cluster", instance: str, clock: Callable[[], datetime]) -> None:
+    def __init__(self, cluster: "Cluster", queue: KeyQueue, instance: str, clock: Callable[[], datetime]) -> None:
         self._cluster = cluster
+        self._queue = queue
         self._instance = instance
         self._clock = clock
         self._told: dict[str, None] = {}
         self._last: dict[str, tuple[str, Status]] = {}
-        self._waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue(MOST_WAITING)
+        self._waiting: asyncio.Queue[tuple[datetime, dict[str, Any]]] = asyncio.Queue(MOST_WAITING)
 
     def follow(self, transcription: Transcription) -> None:
         """Tell what has happened to it since the last look, whoever wrote it; at the first look, what is recent."""
@@ -50,7 +54,7 @@ class Herald:
             if not self._is_news(event["metadata"]["name"]):
                 continue
             try:
-                self._waiting.put_nowait(event)
+                self._waiting.put_nowait((self._clock(), event))
             except asyncio.QueueFull:
                 logger.warning("event dropped", extra={"transcription": transcription.path, "reason": notice.reason})
 
@@ -69,7 +73,8 @@ class Herald:
 
     async def post_one(self) -> None:
         """Wait for an Event and post it."""
-        event = await self._waiting.get()
+        since, event = await self._waiting.get()
+        await self._queue.wait_for_calm(since + PATIENCE - self._clock())
         for pause_seconds in (*PAUSES_SECONDS, None):
             try:
                 return await self._cluster.create_event(event)

@@ -58,7 +58,7 @@ class Loop:
         self._clock = clock
         self._policy = build_policy(settings)
         self._couriers = Couriers(outbox, self.queue, metrics, clock)
-        self._herald = Herald(cluster, settings.instance, clock)
+        self._herald = Herald(cluster, self.queue, settings.instance, clock)
         self._performer = Performer(settings, cluster, results, self.cache, self._herald, metrics, clock)
         self._resync = Resync(cluster, self.cache, self.queue, self._policy, settings.resync_seconds, clock)
         self._parting: set[str] = set()
@@ -117,7 +117,7 @@ class Loop:
         if first is not self._woken:
             self._woken = first
             for name in first:
-                self.queue.add(name)
+                self.queue.add(name, urgent=True)
 
     def _conclude(self, name: str, error: BaseException | None) -> None:
         fields = {"transcription": f"{self._settings.namespace}/{name}"}
@@ -198,7 +198,8 @@ class Loop:
         if transcription.is_deleting and holds_outputs(transcription):
             return await self._cluster.list_all_pods(transcription)
         if job is not None and needs_pods(transcription, job, self._now()):
-            return await self._cluster.list_pods(job)
+            known = self.cache.take_pods(job)
+            return known if known is not None else await self._cluster.list_pods(job)
         return ()
 
     async def _find_refusal(self, transcription: Transcription, job: JobView) -> str | None:

@@ -2,21 +2,30 @@
 
 import asyncio
 import heapq
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 FIRST_BACKOFF = timedelta(milliseconds=200)
 LONGEST_BACKOFF = timedelta(minutes=2)
 LONGEST_SLEEP = timedelta(hours=1)
+URGENT_IN_A_ROW = 3
+"""After so many urgent keys comes another one, if any waits."""
 
 
 class KeyQueue:
-    """Keys in the order they came. A key that is added while it is worked on comes again afterwards."""
+    """Keys in the order they came, urgent ones mostly first. One that is added while it is worked on comes again."""
 
     def __init__(self, clock: Callable[[], datetime], observe_wait: Callable[[float], None] = lambda _: None) -> None:
         self._clock = clock
         self._observe_wait = observe_wait
-        self._ready: asyncio.Queue[str] = asyncio.Queue()
+        self._urgent: deque[str] = deque()
+        self._others: deque[str] = deque()
+        self._filled = asyncio.Semaphore(0)
+        self._calm = asyncio.Event()
+        self._calm.set()
+        self._in_a_row = 0
         self._waiting: dict[str, datetime] = {}
         self._active: set[str] = set()
         self._again: set[str] = set()
@@ -33,13 +42,21 @@ class KeyQueue:
         """How long the first key has waited for a runner."""
         return self._clock() - min(self._waiting.values()) if self._waiting else timedelta()
 
-    def add(self, key: str) -> None:
-        """Have the key worked on, once, soon."""
+    def add(self, key: str, *, urgent: bool = False) -> None:
+        """Have the key worked on, once, soon; urgent when somebody waits for it."""
         if key in self._active:
             self._again.add(key)
         elif key not in self._waiting:
             self._waiting[key] = self._clock()
-            self._ready.put_nowait(key)
+            (self._urgent if urgent else self._others).append(key)
+            self._filled.release()
+            if urgent:
+                self._calm.clear()
+
+    async def wait_for_calm(self, patience: timedelta) -> None:
+        """Come back when no urgent key waits, or after that time."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._calm.wait(), max(patience.total_seconds(), 0))
 
     def wake_at(self, key: str, when: datetime | None) -> None:
         """Add the key at that time, in place of any time set before; None means never."""
@@ -59,10 +76,20 @@ class KeyQueue:
 
     async def get(self) -> str:
         """The next key; call done() or retry() with it afterwards."""
-        key = await self._ready.get()
+        await self._filled.acquire()
+        key = self._take()
+        if not self._urgent:
+            self._calm.set()
         self._observe_wait((self._clock() - self._waiting.pop(key)).total_seconds())
         self._active.add(key)
         return key
+
+    def _take(self) -> str:
+        if self._urgent and (self._in_a_row < URGENT_IN_A_ROW or not self._others):
+            self._in_a_row += 1
+            return self._urgent.popleft()
+        self._in_a_row = 0
+        return self._others.popleft()
 
     def done(self, key: str) -> None:
         """The key was worked on without an error."""

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from controller.cache import Cache
+from controller.cache import Cache, is_waiting
 from controller.decision import Policy
 from controller.errors import ControllerError
 from controller.queue import KeyQueue
@@ -57,11 +57,12 @@ class Resync:
     async def relist(self) -> None:
         """Take what is live, forget what is not. Jobs first: a transcription without its Job would be looked up."""
         await self._relist_jobs()
+        self._cache.keep_pods(await self._cluster.list_pods_by_job())
         before = self._cache.known()
         async for transcription in self._cluster.list_live():
             before.discard((transcription.name, transcription.uid))
             self._cache.put(transcription)
-            self._queue.add(transcription.name)
+            self._queue.add(transcription.name, urgent=is_waiting(transcription))
         for name, uid in before:
             self._cache.drop(name, uid)
             self._queue.add(name)

@@ -64,6 +64,7 @@ def build_restart() -> Bench:
             controller_restart.EVENT_CPU: None,
         },
         around=controller_restart.populated,
+        rounds=3,
     )
 
 

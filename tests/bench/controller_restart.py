@@ -104,6 +104,7 @@ async def _report_progress(door: Door, operator: Operator) -> float:
 async def _populate() -> None:
     async with opened() as door:
         await door.ensure_namespace(NAMESPACE)
+        await _forget(door, crowd.name_of(NEW))  # a run that was killed may have left it
         _, example = await door.send("POST", f"{PATH}?dryRun=All", crowd.build_manifest(NEW, NAMESPACE))
         there = {one["metadata"]["name"] for one in await door.list(PATH) if "state" in one.get("status", {})}
         numbers = iter([number for number in range(FINISHED + LIVE) if crowd.name_of(number) not in there])

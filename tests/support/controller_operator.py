@@ -130,7 +130,11 @@ class FakeCluster:
         return [j.name for j in self.jobs.values() if j.owner_name in finals and not j.ended]
 
     async def list_pods(self, job: JobView) -> tuple[PodView, ...]:
+        self.reads.append(f"pods of {job.name}")
         return self.pods.get(job.name, ())
+
+    async def list_pods_by_job(self) -> dict[str, tuple[PodView, ...]]:
+        return {job.uid: self.pods[job.name] for job in self.jobs.values() if job.name in self.pods}
 
     async def list_all_pods(self, transcription: Transcription) -> tuple[PodView, ...]:
         names = [f"{transcription.name}-{attempt + 1}" for attempt in range(transcription.status.attempt)]

@@ -180,6 +180,21 @@ def test_pods_are_listed_by_the_uid_of_their_job() -> None:
     assert (pods[0].phase, pods[0].exit_code, pods[0].termination_message) == ("Failed", 65, "{}")
 
 
+def test_all_pods_are_listed_page_by_page_and_sorted_by_job() -> None:
+    def page(name: str, job: str, more: str) -> Answer:
+        labels = {"batch.kubernetes.io/controller-uid": job}
+        meta = {"name": name, "creationTimestamp": "2026-01-02T03:04:05Z", "labels": labels}
+        return Answer.of({"items": [{"metadata": meta, "spec": {}}], "metadata": {"continue": more}})
+
+    pages = [page("a-1-x", "job-a", "more"), page("b-1-x", "job-b", "more"), page("a-1-y", "job-a", "")]
+    found, server, _ = call(lambda c: c.list_pods_by_job(), *pages)
+    assert {uid: [pod.name for pod in pods] for uid, pods in found.items()} == {
+        "job-a": ["a-1-x", "a-1-y"],
+        "job-b": ["b-1-x"],
+    }
+    assert "labelSelector=app.kubernetes.io/managed-by=" in unquote(server.requests[0].path)
+
+
 ERRORS = [
     (404, "", MissingError),
     (409, "", StaleError),

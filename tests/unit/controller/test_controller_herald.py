@@ -8,6 +8,7 @@ from controller.errors import RefusedError, TransientError
 from controller.events import Notice
 from controller.herald import Herald
 from controller.outcome import build_failure
+from controller.queue import KeyQueue
 from crds.reasons import Reason
 from crds.transcriptionjob import State
 from tests.support.controller_fakes import Clock, a_transcription, final
@@ -46,7 +47,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def tell(board: Board, *reasons: str) -> None:
     door: Any = board
-    herald = Herald(door, "pod-1", Clock())
+    herald = Herald(door, KeyQueue(Clock()), "pod-1", Clock())
     herald.tell(TRANSCRIPTION, [Notice(reason, "note") for reason in reasons])
     asyncio.run(herald.empty())
 
@@ -88,7 +89,7 @@ def test_events_are_dropped_when_too_many_wait(monkeypatch: pytest.MonkeyPatch, 
 def test_what_another_hand_has_written_is_told_once_when_it_is_seen() -> None:
     board = Board()
     door: Any = board
-    herald = Herald(door, "pod-1", Clock())
+    herald = Herald(door, KeyQueue(Clock()), "pod-1", Clock())
     new = a_transcription()
     ended = new.model_copy(update={"status": final(State.FAILED, failure=build_failure(Reason.NO_AUDIO))})
     for seen in (new, ended, ended):
@@ -100,8 +101,32 @@ def test_what_another_hand_has_written_is_told_once_when_it_is_seen() -> None:
 def test_what_happened_long_ago_is_not_told_at_the_first_look() -> None:
     board, clock = Board(), Clock()
     door: Any = board
-    herald = Herald(door, "pod-1", clock)
+    herald = Herald(door, KeyQueue(clock), "pod-1", clock)
     clock.advance(3600)
     herald.follow(a_transcription(final(State.FAILED, failure=build_failure(Reason.NO_AUDIO))))
     asyncio.run(herald.empty())
     assert board.posted == []
+
+
+def test_event_waits_while_a_transcription_waits_for_its_job_but_not_for_ever() -> None:
+    async def scene() -> None:
+        board, clock = Board(), Clock()
+        door: Any = board
+        queue = KeyQueue(clock)
+        herald = Herald(door, queue, "pod-1", clock)
+        queue.add("new", urgent=True)
+        herald.tell(TRANSCRIPTION, [Notice("Accepted", "note")])
+        posting = asyncio.create_task(herald.post_one())
+        for _ in range(5):
+            await asyncio.wait({posting}, timeout=0)
+        assert board.posted == []
+        await queue.get()
+        await posting
+        assert board.posted == ["Accepted"]
+        queue.add("newer", urgent=True)
+        herald.tell(TRANSCRIPTION, [Notice("Started", "note")])
+        clock.advance(6)
+        await herald.post_one()
+        assert board.posted == ["Accepted", "Started"]
+
+    asyncio.run(scene())

@@ -23,6 +23,18 @@ def test_key_comes_once_when_it_is_added_twice() -> None:
     assert asyncio.run(scene()) == ["a", "b"]
 
 
+def test_urgent_keys_come_first_and_others_still_come() -> None:
+    async def scene() -> list[str]:
+        queue = KeyQueue(Clock())
+        for key in ("a", "b"):
+            queue.add(key)
+        for key in "123456":
+            queue.add(key, urgent=True)
+        return await take_all(queue)
+
+    assert asyncio.run(scene()) == ["1", "2", "3", "a", "4", "5", "6", "b"]
+
+
 def test_key_comes_again_when_it_is_added_while_worked_on() -> None:
     async def scene() -> list[str]:
         queue = KeyQueue(Clock())

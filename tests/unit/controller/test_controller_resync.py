@@ -1,12 +1,13 @@
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 from controller.delivery import build_record
 from controller.outcome import build_failure
 from controller.resync import Resync
 from crds.reasons import Reason
-from crds.transcriptionjob import SETTLED_LABEL, CallbackRecord, CallbackState, State
-from tests.support.controller_fakes import NOW, POLICY, UID, Clock, a_transcription, final
+from crds.transcriptionjob import SETTLED_LABEL, CallbackRecord, CallbackState, State, Status
+from tests.support.controller_fakes import NOW, POLICY, UID, Clock, a_job, a_pod, a_transcription, final
 from tests.support.controller_operator import FakeCluster, Operator
 
 DELIVERED = CallbackRecord(state=CallbackState.DELIVERED, id=f"msg_{UID}_1", attempts=1)
@@ -62,6 +63,23 @@ def test_settled_one_leaves_the_cache_when_its_change_asks_for_nothing() -> None
     assert cluster.writes == ["status"]
     assert cluster.transcriptions["clip"].status.observed_generation == 2
     assert len(operator.cache) == 0
+
+
+def test_pods_of_those_at_work_are_not_asked_for_one_by_one_when_all_are_listed() -> None:
+    async def scene() -> FakeCluster:
+        cluster = FakeCluster(a_transcription(Status(attempt=1)), a_transcription(Status(attempt=1), name="other"))
+        for name, ready in (("clip", 1), ("other", 0)):
+            created = NOW - timedelta(minutes=1)
+            cluster.jobs[f"{name}-1"] = a_job(name=f"{name}-1", owner_name=name, uid=name, ready=ready, created=created)
+            cluster.pods[f"{name}-1"] = (a_pod(name=f"{name}-1-pod", is_ready=bool(ready)),)
+        operator = Operator(cluster, Clock())
+        await relist(operator).relist()
+        await operator.work()
+        return cluster
+
+    cluster = asyncio.run(scene())
+    assert cluster.transcriptions["clip"].status.pod_name == "clip-1-pod"
+    assert cluster.reads == ["pods of other-1"]
 
 
 def test_name_is_kept_when_it_was_made_again_during_the_list() -> None:
