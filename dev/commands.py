@@ -7,6 +7,7 @@ from dev import (
     binaries,
     cluster,
     docker,
+    engine_tests,
     images,
     keys,
     node_image,
@@ -71,6 +72,7 @@ def test() -> None:
     state.check_disk()
     lint()
     up()
+    engine_tests.run(docker.ensure())
     python.test()
 
 
