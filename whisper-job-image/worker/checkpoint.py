@@ -139,7 +139,7 @@ class Checkpoints:
             self._one_at_a_time.release()
 
     def _put(self, state: State) -> None:
-        found = {"identity": self._identity, "seek_seconds": state.seek_seconds}
+        found: dict[str, Any] = {"identity": self._identity, "seek_seconds": state.seek_seconds}
         found |= {"segments": state.segments, "engine": state.engine}
         try:
             body = gzip.compress(json.dumps(found).encode(), compresslevel=1)
