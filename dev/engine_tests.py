@@ -6,7 +6,7 @@ The image has no pytest; the tests' environment lends its own, which is Python a
 from dev import images, process, python, state
 from dev.docker import Docker
 
-LENT = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments")
+LENT = ("py.py", "pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments")
 
 
 def run(docker: Docker) -> None:
@@ -14,8 +14,8 @@ def run(docker: Docker) -> None:
     site = next(python.folder().glob("lib/python*/site-packages"))
     mounts = {state.checkout(): "/tree", **{site / name: f"/lent/{name}" for name in LENT}}
     process.show(
-        *("docker", "run", "--rm", "--network=none", "--entrypoint=python3", "--workdir=/tree"),
+        *("docker", "run", "--rm", "--init", "--network=none", "--entrypoint=python3", "--workdir=/tree"),
         *("--env=PYTHONPATH=/lent", *(f"--volume={here}:{there}:ro" for here, there in mounts.items())),
-        *(images.full_name(docker, images.WORKER), "-m", "pytest", "tests/engine"),
+        *(images.full_name(docker, images.WORKER), "-m", "pytest", "--durations=25", "tests/engine"),
         env=docker.env(),
     )
