@@ -91,7 +91,7 @@ def test_tokens_without_timestamps_are_whispers_own(demo: Any, loop: Loop) -> No
     assert count_near_ties(demo, mels, found, options) == 0
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("without_timestamps", [False, True])
 def test_tokens_are_whispers_own_for_random_weights(loop: Loop, seed: int, without_timestamps: bool) -> None:
     random_model = a_listening_model(seed)
