@@ -88,6 +88,7 @@ def soak() -> None:
     state.check_disk()
     up()
     bring_kwok()
+    engine_tests.run(docker.ensure(), "soak")
     python.soak()
 
 

@@ -9,13 +9,14 @@ from dev.docker import Docker
 LENT = ("py.py", "pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments")
 
 
-def run(docker: Docker) -> None:
-    """Run them all, on the caller's terminal."""
+def run(docker: Docker, marked: str = "not soak") -> None:
+    """Run those that are marked so, on the caller's terminal."""
     site = next(python.folder().glob("lib/python*/site-packages"))
-    mounts = {state.checkout(): "/tree", **{site / name: f"/lent/{name}" for name in LENT}}
+    lent = [found for name in LENT for found in (site / name, *site.glob(f"{name}-*.dist-info"))]
+    mounts = {state.checkout(): "/tree", **{here: f"/lent/{here.name}" for here in lent}}
     process.show(
         *("docker", "run", "--rm", "--init", "--network=none", "--entrypoint=python3", "--workdir=/tree"),
         *("--env=PYTHONPATH=/lent", *(f"--volume={here}:{there}:ro" for here, there in mounts.items())),
-        *(images.full_name(docker, images.WORKER), "-m", "pytest", "--durations=25", "tests/engine"),
+        *(images.full_name(docker, images.WORKER), "-m", "pytest", "tests/engine", "-m", marked),
         env=docker.env(),
     )

@@ -49,6 +49,7 @@ def test_it_completes_when_its_worker_is_killed_while_it_transcribes(
     assert_same_words(lecture.text, transcriptions.output(name, "txt").decode(), tolerance=0.01)
 
 
+@pytest.mark.soak
 def test_the_text_is_that_of_an_undisturbed_run_when_five_workers_are_killed(
     transcriptions: Transcriptions, lecture: Speech, seed: int
 ) -> None:

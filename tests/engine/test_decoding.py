@@ -102,7 +102,7 @@ def test_tokens_are_whispers_own_for_random_weights(loop: Loop, seed: int, witho
     assert len({row.tokens for row in found}) > 3
 
 
-@pytest.mark.parametrize("shape", ["tiny", "base"])
+@pytest.mark.parametrize("shape", ["tiny", pytest.param("base", marks=pytest.mark.soak)])
 def test_tokens_are_whispers_own_in_whispers_shapes(request: pytest.FixtureRequest, loop: Loop, shape: str) -> None:
     random_model = request.getfixturevalue(shape)
     mels = measure_windows(make_noises(2), 80, CPU, torch.float32)
@@ -111,6 +111,7 @@ def test_tokens_are_whispers_own_in_whispers_shapes(request: pytest.FixtureReque
     assert count_near_ties(random_model, mels, found, options) <= 1
 
 
+@pytest.mark.soak
 def test_a_text_as_long_as_whisper_allows_is_whispers_own(tiny: Any, loop: Loop) -> None:
     mels = measure_windows(make_noises(1), 80, CPU, torch.float32)
     found = decode_greedily(tiny, loop, mels, Request("en", initial_prompt="word " * 300))

@@ -69,13 +69,16 @@ def transcribe(model: Any, samples: np.ndarray, checkpoints: Checkpoints | None,
 @pytest.mark.parametrize(
     "changes",
     [
-        {"engine": "quality"},
-        {"engine": "quality", "initial_prompt": "The doctor called about the invoice."},
-        {"engine": "quality", "word_timestamps": True},
-        {"engine": "batched"},
-        {"engine": "batched", "word_timestamps": True},
+        pytest.param({"engine": "quality"}, id="quality"),
+        pytest.param({"engine": "batched"}, id="batched"),
+        pytest.param(
+            {"engine": "quality", "initial_prompt": "The doctor called about the invoice."},
+            id="prompt",
+            marks=pytest.mark.soak,
+        ),
+        pytest.param({"engine": "quality", "word_timestamps": True}, id="quality words", marks=pytest.mark.soak),
+        pytest.param({"engine": "batched", "word_timestamps": True}, id="batched words", marks=pytest.mark.soak),
     ],
-    ids=["quality", "prompt", "quality words", "batched", "batched words"],
 )
 def test_the_transcript_is_the_same_when_the_run_is_killed_at_each_window(
     demo: Any, samples: np.ndarray, changes: dict[str, Any]
