@@ -273,10 +273,15 @@ class Leader:
         assert not self.surprises, self.surprises
 
     async def find_steps(self) -> list[str]:
-        """What would be done again for those that it knows; nothing, when it has done its work."""
+        """What would be done again for those that it knows; nothing, when it has done its work.
+
+        Pods that go are seen by no watch: one that waits for them to be gone looks again at its time.
+        """
         found = []
         now = self.world.clock().replace(microsecond=0)
         for transcription in list(self.loop.cache.all()):
+            if transcription.is_deleting and transcription.name in self.loop.queue._deadlines:
+                continue
             seen = await self.loop._look(transcription)
             found += [f"{transcription.name}: {step}" for step in decide(seen, self.loop._policy, now).steps]
         return found
