@@ -134,13 +134,13 @@ def test_f59_and_o1_to_o8_the_end_is_the_same_when_it_is_hit_at(
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("again", range(5))
+@pytest.mark.parametrize("repeat", range(5))
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", POINTS)
 def test_the_end_is_the_same_again_and_again_when_it_is_hit_at(
-    stage: Stage, bucket: Bucket, calm: End, name: str, kind: str, again: int
+    stage: Stage, bucket: Bucket, calm: End, name: str, kind: str, repeat: int
 ) -> None:
-    assert again < 5
+    assert repeat < 5
     sweep(stage, bucket, calm, name, kind)
 
 
