@@ -23,6 +23,7 @@ def a_task(**changes: Any) -> WorkerTask:
         "source": Source(bucket="b", key="k"),
         "model": "demo",
         "language": "en",
+        "engine": "batched",
         "formats": ("json",),
         "result_bucket": "b",
         "result_prefix": "p/",

@@ -84,7 +84,7 @@ class Engine:
         """
         _check_languages(task)
         began_at, audio_seconds = time.perf_counter(), len(samples) / 2 / SAMPLES_PER_SECOND
-        way = self._transcribe_in_order if task.engine == "quality" else self._transcribe_batched
+        way = self._transcribe_batched if task.engine == "batched" else self._transcribe_in_order
         with translated_faults():
             transcript = way(samples, task, _Hooks(on_progress, on_note, checkpoints))
         figures = transcript["figures"]
