@@ -71,9 +71,9 @@ def test_an_unknown_fault_ends_with_85(message: Path) -> None:
     assert "FileNotFoundError" in failed["detail"]
 
 
-@pytest.mark.parametrize("arguments", [[], ["busy"]], ids=["waiting", "busy"])
-def test_sigterm_ends_with_143_at_once(arguments: list[str], message: Path) -> None:
-    command = [sys.executable, "-c", WAIT, str(message), *arguments]
+def end_by_sigterm(program: str, *arguments: str) -> bytes:
+    """It is ready, and ends with 143 at once; what it printed after "ready"."""
+    command = [sys.executable, "-c", program, *arguments]
     with subprocess.Popen(
         command, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as process:
@@ -81,6 +81,12 @@ def test_sigterm_ends_with_143_at_once(arguments: list[str], message: Path) -> N
         assert process.stdout.readline() == b"ready\n"
         process.terminate()
         assert process.wait(2) == ExitCode.TERMINATED
+        return process.stdout.read()
+
+
+@pytest.mark.parametrize("arguments", [[], ["busy"]], ids=["waiting", "busy"])
+def test_sigterm_ends_with_143_at_once(arguments: list[str], message: Path) -> None:
+    end_by_sigterm(WAIT, str(message), *arguments)
     assert read(message).failure == the_fault(Reason.WORKER_TERMINATED)
 
 
@@ -92,26 +98,13 @@ def test_sigterm_is_heard_when_it_comes_before_anyone_waits_for_it(message: Path
 
 def test_the_work_is_saved_before_sigterm_ends_the_process(message: Path) -> None:
     saving = WAIT.replace("exit_on_sigterm(LastWords(Path(sys.argv[1])))", SAVING)
-    with subprocess.Popen(
-        [sys.executable, "-c", saving, str(message)], env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
-        process.terminate()
-        assert process.wait(2) == ExitCode.TERMINATED
-        assert process.stdout.read() == b"saved\n"
+    assert end_by_sigterm(saving, str(message)) == b"saved\n"
     assert read(message).failure == the_fault(Reason.WORKER_TERMINATED)
 
 
 def test_sigterm_ends_the_process_when_the_work_cannot_be_saved(message: Path) -> None:
     failing = WAIT.replace("exit_on_sigterm(LastWords(Path(sys.argv[1])))", SAVING.replace("print(", "sys.nothing("))
-    with subprocess.Popen(
-        [sys.executable, "-c", failing, str(message)], env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
-        process.terminate()
-        assert process.wait(2) == ExitCode.TERMINATED
+    end_by_sigterm(failing, str(message))
 
 
 def test_a_stored_result_is_kept_when_the_end_is_bad(message: Path) -> None:
