@@ -75,9 +75,12 @@ class Cache:
             if not names:
                 del self._names_by_owner[before.owner_name or ""]
 
-    def keep_pods(self, pods_by_job: Mapping[str, tuple[PodView, ...]]) -> None:
-        """All pods there are, by UID of their Job, seen after the Jobs that are known."""
-        versions = {job.uid: job.resource_version for job in self._jobs.values()}
+    def job_versions(self) -> dict[str, int]:
+        """The version of every Job, by its UID."""
+        return {job.uid: job.resource_version for job in self._jobs.values()}
+
+    def keep_pods(self, versions: Mapping[str, int], pods_by_job: Mapping[str, tuple[PodView, ...]]) -> None:
+        """All pods there are, by UID of their Job, seen after the Jobs were in these versions."""
         self._pods = {uid: (version, pods_by_job.get(uid, ())) for uid, version in versions.items()}
 
     def take_pods(self, job: JobView) -> tuple[PodView, ...] | None:

@@ -57,7 +57,8 @@ class Resync:
     async def relist(self) -> None:
         """Take what is live, forget what is not. Jobs first: a transcription without its Job would be looked up."""
         await self._relist_jobs()
-        self._cache.keep_pods(await self._cluster.list_pods_by_job())
+        versions = self._cache.job_versions()  # a Job that changes during the list may have pods that are not in it
+        self._cache.keep_pods(versions, await self._cluster.list_pods_by_job())
         before = self._cache.known()
         async for transcription in self._cluster.list_live():
             before.discard((transcription.name, transcription.uid))

@@ -82,6 +82,18 @@ def test_pods_of_those_at_work_are_not_asked_for_one_by_one_when_all_are_listed(
     assert cluster.reads == ["pods of other-1"]
 
 
+def test_pods_are_asked_for_when_their_job_has_changed_while_all_were_listed() -> None:
+    cluster = FakeCluster(a_transcription(Status(attempt=1)))
+    job = cluster.jobs["clip-1"] = a_job(ready=0)
+    cache = Operator(cluster, Clock()).cache
+    cache.put_job(job)
+    versions = cache.job_versions()
+    changed = cluster.change_job("clip-1", ready=1)
+    cache.put_job(changed)
+    cache.keep_pods(versions, {job.uid: ()})
+    assert cache.take_pods(changed) is None
+
+
 def test_name_is_kept_when_it_was_made_again_during_the_list() -> None:
     old = a_transcription()
     new = old.model_copy(update={"uid": "new", "resource_version": "200"})
