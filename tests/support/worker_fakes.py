@@ -97,6 +97,7 @@ class FakeWorld:
     status_at_end: Status | None = None
     transcript: dict[str, Any] = field(default_factory=a_transcript)
     windows: tuple[float, ...] = (30.0, 60.0, 90.0)
+    notes: tuple[str, ...] = ()
     is_reachable: bool = True
     answer: int | None = 200
     events: list[str] = field(default_factory=list)
@@ -144,10 +145,17 @@ class FakeWorld:
         return self
 
     def transcribe(
-        self, samples: bytearray, task: WorkerTask, on_progress: Callable[[float], None], *, checkpoints: Checkpoints
+        self,
+        samples: bytearray,
+        task: WorkerTask,
+        on_progress: Callable[[float], None],
+        on_note: Callable[[str], None],
+        checkpoints: Checkpoints,
     ) -> dict[str, Any]:
         self.events.append(f"transcribe {len(samples) // BYTES_PER_SECOND} s with {task.model}")
         samples.clear()
+        for note in self.notes:
+            on_note(note)
         state = checkpoints.load()
         done = state.seek_seconds if state else 0.0
         for seconds in filter(lambda end: end > done, self.windows):

@@ -51,7 +51,12 @@ class Transcribing(Protocol):
     """Of the model's file and the engine's version: an equal one gives the same words."""
 
     def transcribe(
-        self, samples: bytearray, task: WorkerTask, on_progress: Callable[[float], None], *, checkpoints: Checkpoints
+        self,
+        samples: bytearray,
+        task: WorkerTask,
+        on_progress: Callable[[float], None],
+        on_note: Callable[[str], None],
+        checkpoints: Checkpoints,
     ) -> Transcript: ...
 
 
@@ -112,7 +117,7 @@ class Run:
         self._checkpoints.open(build_identity(self._task, engine.identity, audio_seconds))
         self._doors.save_at_end(self._checkpoints.flush)
         with self._stage(Stage.TRANSCRIBING):
-            transcript = engine.transcribe(samples, self._task, self._hear, checkpoints=self._checkpoints)
+            transcript = engine.transcribe(samples, self._task, self._hear, self._note, self._checkpoints)
         return self._figures.add_to(transcript, audio_seconds, self._checkpoints.resumed_seconds)
 
     def _adopt(self, status: Status) -> Result | None:
@@ -175,6 +180,9 @@ class Run:
         progress = self._gate.advance(processed_seconds)
         if progress is not None:
             self._report(progress)
+
+    def _note(self, sentence: str) -> None:
+        self._report(self._gate.note(sentence))
 
     def _beat(self) -> None:
         if self._gate.is_silent():

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from crds.transcriptionjob import Progress, Stage
 
 MOST_BEFORE_RESULT = 99
+LONGEST_NOTE = 256
+"""As the resource's schema has it."""
 
 
 class ProgressGate:
@@ -21,6 +23,7 @@ class ProgressGate:
         self._done = 0.0
         self._own_done = self._skipped = 0.0
         self._total: float | None = None
+        self._note: str | None = None
         self._began_at = self._sent_at = clock()
 
     def look(self) -> Progress:
@@ -36,6 +39,7 @@ class ProgressGate:
         if stored.attempt == self._attempt:
             self._percent = max(self._percent, stored.percent or 0)
             self._done = max(self._done, stored.processed_seconds or 0.0)
+            self._note = self._note or stored.note
 
     def skip(self, seconds: float) -> None:
         """So much audio was done by an earlier pod, and is not done again."""
@@ -57,6 +61,11 @@ class ProgressGate:
         """So much audio is done; None when the last report is younger than the interval."""
         self._reach(processed_seconds)
         return self._report() if self.is_silent() else None
+
+    def note(self, sentence: str) -> Progress:
+        """Something that a person should know; it stays to the end, or until the next."""
+        self._note = sentence[:LONGEST_NOTE]
+        return self._report()
 
     def finish(self) -> Progress:
         """The report that goes with the stored result."""
@@ -85,4 +94,5 @@ class ProgressGate:
             total_seconds=None if self._total is None else round(self._total, 2),
             eta_seconds=round(((self._total or 0.0) - self._own_done) / speed, 1) if speed else None,
             realtime_factor=round(speed, 2) if speed else None,
+            note=self._note,
         )

@@ -91,6 +91,12 @@ def test_windows_are_reported_when_they_take_long(tmp_path: Path) -> None:
     assert [p.percent for p in world.sent if p.stage is Stage.TRANSCRIBING] == [0, 33, 66, 99]
 
 
+def test_what_the_engine_notes_is_reported_to_the_end(tmp_path: Path) -> None:
+    world = FakeWorld(notes=("Memory ran out with 8 windows at a time; going on with 4.",))
+    a_run(world, tmp_path).run()
+    assert [progress.note for progress in world.sent][-3:] == list(world.notes) * 3
+
+
 def test_the_heart_beats_when_nothing_was_reported_for_an_interval(tmp_path: Path) -> None:
     clock = FakeClock()
     world = FakeWorld()
