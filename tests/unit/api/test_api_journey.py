@@ -164,7 +164,7 @@ def test_nothing_of_the_failure_is_shown_when_a_retry_is_asked_for(client: Calle
 def test_an_error_names_the_field_and_what_is_known(client: Caller) -> None:
     asked = {"video_url": VIDEO_URL, "langauge": "en"}
     problem = client.post(f"{BASE}/request-process", json=asked).json()
-    assert "a field is unknown: send only model, language, task" in problem["detail"]
+    assert "a field is unknown: send only model, language, language_options" in problem["detail"]
     assert "langauge" not in problem["detail"]
     refused = client.post(
         f"{BASE}/request-process", json={"video_url": VIDEO_URL}, headers={"idempotency-key": "한".encode()}
