@@ -74,7 +74,8 @@ def run(settings: WorkerSettings, words: LastWords, cluster: report.Cluster) -> 
 def _load_engine(settings: WorkerSettings, scratch: Path) -> Transcribing:
     from worker import engine  # torch takes seconds to import, which a bad file need not wait for
 
-    return engine.load(settings.task.model, settings.model_dir, scratch)
+    download_dir = scratch if settings.model_download else None
+    return engine.load(settings.task.model, settings.model_dir, download_dir)
 
 
 def _fail(words: LastWords, error: WorkerError) -> int:
