@@ -12,6 +12,7 @@ import whisper
 from numpy.typing import NDArray
 from whisper import tokenizer
 
+from crds.transcriptionjob import EngineName
 from crds.worker import WorkerTask
 from worker import windows
 from worker.checkpoint import Checkpoints, State
@@ -84,7 +85,7 @@ class Engine:
         """
         _check_languages(task)
         began_at, audio_seconds = time.perf_counter(), len(samples) / 2 / SAMPLES_PER_SECOND
-        way = self._transcribe_batched if task.engine == "batched" else self._transcribe_in_order
+        way = self._transcribe_batched if self._is_batched(task.engine) else self._transcribe_in_order
         with translated_faults():
             transcript = way(samples, task, _Hooks(on_progress, on_note, checkpoints))
         figures = transcript["figures"]
@@ -95,6 +96,10 @@ class Engine:
         figures["device"] = self._model.device.type
         logger.info("transcribed", extra={"figures": figures})
         return transcript
+
+    def _is_batched(self, asked: EngineName) -> bool:
+        """`auto` is whisper's own way on a GPU until batched has run on one."""
+        return asked == "batched" or (asked == "auto" and self._model.device.type == "cpu")
 
     def _transcribe_batched(self, samples: bytearray, task: WorkerTask, hooks: "_Hooks") -> Transcript:
         found = list(windows.cut(_chop(samples)))
