@@ -18,7 +18,7 @@ from tests.support.hostile import CASES, SAMPLES, Workshop, open_workshop
 from tests.support.hostile_mutants import Mutant, breed
 from worker.errors import WorkerError
 from worker.media import decode, probe
-from worker.sandbox import Limits, Output, Sandbox
+from worker.sandbox import NO_PIPES, Limits, Output, Pipes, Sandbox
 
 MEMORY_BYTES = 512 << 20
 MOST_SECONDS = 10.0
@@ -40,8 +40,10 @@ class WatchedSandbox(Sandbox):
 
     outputs: list[Output] = field(default_factory=list)
 
-    def run(self, command: Sequence[str], limits: Limits, readable: Sequence[Path] = ()) -> Output:
-        output = super().run(command, replace(limits, memory_bytes=MEMORY_BYTES), readable)
+    def run(
+        self, command: Sequence[str], limits: Limits, readable: Sequence[Path] = (), pipes: Pipes = NO_PIPES
+    ) -> Output:
+        output = super().run(command, replace(limits, memory_bytes=MEMORY_BYTES), readable, pipes)
         self.outputs.append(output)
         return output
 
