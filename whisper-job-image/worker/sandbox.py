@@ -134,7 +134,7 @@ class _Feeder:
 
     def __init__(self, source: Growing, descriptor: int) -> None:
         self._source, self._descriptor = source, descriptor
-        self._waited, self._waits_since = 0.0, time.monotonic()
+        self._waited, self._waits_since = 0.0, inf
 
     @property
     def waited_seconds(self) -> float:

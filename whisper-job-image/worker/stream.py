@@ -21,6 +21,7 @@ from worker.errors import (
     InternalError,
     NoAudioError,
     TerminatedError,
+    TooLongError,
     UnreadableMediaError,
     UnsupportedMediaError,
     WorkerError,
@@ -88,22 +89,36 @@ class Decoding:
     def __init__(self, file: Growing, sound: Sound, max_seconds: float, sandbox: Sandbox) -> None:
         self._file, self._sound = file, sound
         self._max_seconds, self._sandbox = max_seconds, sandbox
+        self._second_look: Thread | None = None
 
     def run(self) -> None:
-        """All samples, or a WorkerError of the fitting reason."""
+        """All samples, or a WorkerError of the fitting reason, which the sound has heard by then."""
+        try:
+            self._run()
+        except WorkerError as error:
+            self._sound.fail(error)
+            raise
+        finally:
+            self._file.close()
+            if self._second_look:
+                self._second_look.join()
+
+    def _run(self) -> None:
         if not self._file.read_some(0, 1):
             raise EmptyInputError("0 bytes")
         demuxer = media.check_container(tell_demuxer(self._file.read))
         if not is_read_in_order(demuxer, self._file.read) or not self._read_pipe(demuxer):
             self._read_file()
         self._sound.finish()
-        self._file.close()
 
     def _read_pipe(self, demuxer: str) -> bool:
         """False when something is wrong, which only the whole file can tell."""
         try:
             found = media.examine(Media(self._file.path, demuxer, source=self._file), self._max_seconds, self._sandbox)
             self._expect(found)
+            if found.declared_seconds is None:
+                self._second_look = Thread(target=self._look_again, daemon=True)
+                self._second_look.start()
             media.decode(found, self._max_seconds, self._sandbox, self._sound.append)
         except TooHeavyError:
             raise
@@ -114,6 +129,17 @@ class Decoding:
         self._file.check()
         # where an index tells the way, a pipe may not be able to follow
         return demuxer != "mov" or self._sound.seconds >= (found.declared_seconds or 0.0) - SHORT_SECONDS
+
+    def _look_again(self) -> None:
+        """The length that only the end of a file tells; one that is too long need not be decoded until that shows."""
+        try:
+            self._file.wait()
+            found = media.probe(self._file.path, self._max_seconds, self._sandbox)
+            self._sound.declared_seconds = found.declared_seconds
+        except TooLongError as error:
+            self._sound.fail(error)
+        except (WorkerError, OSError):
+            logger.debug("no second look", exc_info=True)  # what is wrong with the file, decoding tells
 
     def _read_file(self) -> None:
         self._file.wait()
