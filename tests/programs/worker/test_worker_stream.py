@@ -27,7 +27,7 @@ from worker.sandbox import ROOT
 from worker.sound import BYTES_PER_SECOND, Sound
 from worker.stream import Caps, open_sound
 
-SECONDS = 60
+SECONDS = 40
 MP3_PADDING_BYTES = 4000
 """That ffmpeg leaves out at the end if it knows the file's size, and the sound of their seam."""
 SOURCE = Source(bucket="media", key="talk", etag="abc")
@@ -45,12 +45,12 @@ PIPED = {
 }
 WHOLE = {"late.mp4": FILM, "late.mov": FILM, "film.avi": FILM, "tone.wma": (), "tone.aiff": (), "tone.caf": ()}
 SOUND = f"sine=frequency=440:sample_rate=44100:duration={SECONDS},volume='0.5+0.5*sin(t)':eval=frame"
-PICTURES = f"testsrc=size=64x48:rate=5:duration={SECONDS}"
+PICTURES = f"testsrc=size=64x48:rate=2:duration={SECONDS}"
 
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A minute of everything."""
+    """Some of everything."""
     folder = tmp_path_factory.mktemp("recordings")
     outputs = []
     for name, options in {**PIPED, **WHOLE}.items():
