@@ -50,13 +50,19 @@ def find_demuxer(path: Path) -> str | None:
 
 def tell_demuxer(read: Reading) -> str | None:
     """The same for a file that may still be coming."""
+    _, head = skip_tags(read)
+    return None if head.startswith(b"ID3") else match(head)
+
+
+def skip_tags(read: Reading) -> tuple[int, bytes]:
+    """Where the file begins behind its ID3 tags, and how; such a tag still, if there are too many."""
     at, head = 0, read(0, HEAD_BYTES)
     for _ in range(MOST_ID3_TAGS):
         if not head.startswith(b"ID3"):
-            return match(head)
+            break
         at += _measure_tag(head)
         at, head = _read_behind_zeros(read, at)
-    return None
+    return at, head
 
 
 def is_read_in_order(demuxer: str, read: Reading) -> bool:

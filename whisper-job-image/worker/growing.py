@@ -18,6 +18,8 @@ class Growing:
         self.path = path
         self.size = 0
         self.is_whole = False
+        self.expected_size: int | None = None
+        """Set by who writes it, when known, before the first byte."""
         self._max_bytes = max_bytes
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         self._ahead: dict[int, int] = {}

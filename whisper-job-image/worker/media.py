@@ -22,8 +22,7 @@ from worker.errors import (
     UnsupportedMediaError,
     WorkerError,
 )
-from worker.growing import Growing
-from worker.sandbox import KILLED, STRICT, Limits, Output, Pipes, Sandbox
+from worker.sandbox import KILLED, STRICT, Coming, Limits, Output, Pipes, Sandbox
 from worker.sound import BYTES_PER_SECOND, SAMPLES_PER_SECOND
 
 Sink = Callable[[bytes], None]
@@ -70,7 +69,7 @@ class Media(NamedTuple):
     path: Path
     container: str
     declared_seconds: float | None = None
-    source: Growing | None = None
+    source: Coming | None = None
 
     @property
     def url(self) -> str:

@@ -18,10 +18,9 @@ from math import inf
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
 from threading import Thread
-from typing import IO, NamedTuple, cast
+from typing import IO, NamedTuple, Protocol, cast
 
 from worker.errors import InternalError, SandboxUnavailableError, WorkerError
-from worker.growing import Growing
 from worker.sandbox_child import EXIT_UNAVAILABLE, Cell
 
 STDERR_BYTES = 4096
@@ -42,11 +41,21 @@ class Limits:
     memory_bytes: int = 1 << 30
 
 
+class Coming(Protocol):
+    """A file that may still grow; see `Growing`."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def is_whole(self) -> bool: ...
+    def read_some(self, at: int, most: int) -> bytes: ...
+
+
 @dataclass(frozen=True)
 class Pipes:
     """Where standard input comes from, if there is any, and who gets the output, which is else kept."""
 
-    source: Growing | None = None
+    source: Coming | None = None
     sink: Callable[[bytes], None] | None = None
 
 
@@ -132,7 +141,7 @@ def _run_capped(command: Sequence[str], limits: Limits, pipes: Pipes) -> Output:
 class _Feeder:
     """Writes a file that is still growing into a program's pipe."""
 
-    def __init__(self, source: Growing, descriptor: int) -> None:
+    def __init__(self, source: Coming, descriptor: int) -> None:
         self._source, self._descriptor = source, descriptor
         self._waited, self._waits_since = 0.0, inf
 
@@ -157,7 +166,7 @@ class _Feeder:
         return chunk
 
 
-def _feed(process: Popen[bytes], source: Growing | None) -> _Feeder | None:
+def _feed(process: Popen[bytes], source: Coming | None) -> _Feeder | None:
     if source is None or process.stdin is None:
         return None
     # of its own, so that it can end later than the program: it may be waiting for the file

@@ -29,7 +29,8 @@ from worker.errors import (
 from worker.fetch import Fetch, Fetching
 from worker.growing import Growing
 from worker.media import Media, TooHeavyError
-from worker.sandbox import STRICT, Sandbox
+from worker.mp3_size import Blanked, find_size_field
+from worker.sandbox import STRICT, Coming, Sandbox
 from worker.sound import BYTES_PER_SECOND, Sound
 
 SHORT_SECONDS = 1.0
@@ -114,7 +115,8 @@ class Decoding:
     def _read_pipe(self, demuxer: str) -> bool:
         """False when something is wrong, which only the whole file can tell."""
         try:
-            found = media.examine(Media(self._file.path, demuxer, source=self._file), self._max_seconds, self._sandbox)
+            piped = Media(self._file.path, demuxer, source=self._find_source(demuxer))
+            found = media.examine(piped, self._max_seconds, self._sandbox)
             self._expect(found)
             if found.declared_seconds is None:
                 self._second_look = Thread(target=self._look_again, daemon=True)
@@ -129,6 +131,12 @@ class Decoding:
         self._file.check()
         # where an index tells the way, a pipe may not be able to follow
         return demuxer != "mov" or self._sound.seconds >= (found.declared_seconds or 0.0) - SHORT_SECONDS
+
+    def _find_source(self, demuxer: str) -> Coming:
+        field = find_size_field(self._file.read) if demuxer == "mp3" else None
+        if field is None or not field.fits(self._file.expected_size or 0):
+            return self._file
+        return Blanked(self._file, field.at)
 
     def _look_again(self) -> None:
         """The length that only the end of a file tells; one that is too long need not be decoded until that shows."""
