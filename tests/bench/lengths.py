@@ -36,9 +36,9 @@ HEAD = (
 
 @dataclass(frozen=True)
 class Clip:
-    """One of the samples, and what it says."""
+    """One of the samples with a pause after it, and what it says."""
 
-    samples: bytes
+    sound: bytes
     text: str
 
 
@@ -72,24 +72,28 @@ def make_talk(minutes: float, media: Path) -> Talk:
     size, texts = 0, []
     with subprocess.Popen(command, stdin=subprocess.PIPE) as coder:
         assert coder.stdin is not None
-        for clip in draw_clips(int(minutes * 60 * BYTES_PER_SECOND)):
-            coder.stdin.write(clip.samples + PAUSE)
-            size += len(clip.samples + PAUSE)
+        for clip in draw_clips(read_clips(), int(minutes * 60 * BYTES_PER_SECOND)):
+            coder.stdin.write(clip.sound)
+            size += len(clip.sound)
             texts.append(clip.text)
     if coder.returncode:
         raise SystemExit(f"ffmpeg: exit code {coder.returncode}")
     return Talk(media, size / BYTES_PER_SECOND, " ".join(texts))
 
 
-def draw_clips(most_bytes: int) -> Iterator[Clip]:
-    """Samples in any order, the same each time, for as long as they fit."""
+def draw_clips(clips: Sequence[Clip], most_bytes: int) -> Iterator[Clip]:
+    """In any order, the same each time, for as long as they fit."""
     rng = random.Random(most_bytes)
-    clips = [_read_clip(path) for path in sorted(SAMPLES.glob("sample-*.*")) if path.suffix != ".txt"]
     left = most_bytes
-    while fitting := [clip for clip in clips if len(clip.samples + PAUSE) <= left]:
+    while fitting := [clip for clip in clips if len(clip.sound) <= left]:
         clip = rng.choice(fitting)
-        left -= len(clip.samples + PAUSE)
+        left -= len(clip.sound)
         yield clip
+
+
+def read_clips() -> list[Clip]:
+    """All samples of the model."""
+    return [_read_clip(path) for path in sorted(SAMPLES.glob("sample-*.*")) if path.suffix != ".txt"]
 
 
 def run(engine: docker.Docker, image: str, media: Path, name: str) -> dict[str, Any]:
@@ -136,7 +140,7 @@ def count_wrong(said: str, heard: str) -> str:
 def _read_clip(path: Path) -> Clip:
     command = ["ffmpeg", "-v", "error", "-i", str(path), *SAMPLES_AS, "pipe:1"]
     samples = subprocess.run(command, capture_output=True, check=True).stdout
-    return Clip(samples, path.with_suffix(".txt").read_text().strip())
+    return Clip(samples + PAUSE, path.with_suffix(".txt").read_text().strip())
 
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:
