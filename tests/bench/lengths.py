@@ -82,13 +82,16 @@ def make_talk(minutes: float, media: Path) -> Talk:
 
 
 def draw_clips(clips: Sequence[Clip], most_bytes: int) -> Iterator[Clip]:
-    """In any order, the same each time, for as long as they fit."""
+    """In any order, the same each time, for as long as they fit.
+
+    None twice running: the engine takes that for a loop, and cuts it.
+    """
     rng = random.Random(most_bytes)
-    left = most_bytes
-    while fitting := [clip for clip in clips if len(clip.sound) <= left]:
-        clip = rng.choice(fitting)
-        left -= len(clip.sound)
-        yield clip
+    left, last = most_bytes, None
+    while fitting := [clip for clip in clips if len(clip.sound) <= left and clip is not last]:
+        last = rng.choice(fitting)
+        left -= len(last.sound)
+        yield last
 
 
 def read_clips() -> list[Clip]:

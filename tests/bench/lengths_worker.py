@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -138,27 +138,53 @@ def work(url: str, folder: str) -> int:
     account = Path(folder)
     (account / "token").write_text("token")
     (account / "ca.crt").symlink_to(AUTHORITIES)
-    anonymous = AnonymousPeak()
+    peaks = Peaks()
     process.run(read_settings(), LastWords(account / "message"), report.Cluster(url, account))
-    anonymous.look()
-    own, programs = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    memory = {"resident": own * 1024, "anonymous": anonymous.peak_bytes, "ffmpeg": programs * 1024}
-    sys.stdout.write(json.dumps({"memory": memory}))
+    peaks.look()
+    sys.stdout.write(json.dumps({"memory": {"resident": measure_resident(), **peaks.found}}))
     return 0
 
 
-class AnonymousPeak:
-    """The most memory of its own that this process is seen with: without mapped files, which the kernel may drop."""
+def measure_resident() -> int:
+    """The most memory that this process has held, what it has mapped included."""
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def read_memory(process: Path, field: str) -> int:
+    """One of the sizes that the kernel tells of a process; 0 when it is gone."""
+    try:
+        lines = (process / "status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith(f"{field}:")), 0)
+
+
+def find_programs(name: str) -> Iterator[Path]:
+    """The processes of a program."""
+    for file in Path("/proc").glob("[0-9]*/comm"):
+        with suppress(OSError):
+            if file.read_text().strip() == name:
+                yield file.parent
+
+
+class Peaks:
+    """What is seen at the most of memory of its own, without mapped files, which the kernel may drop; and of ffmpeg's.
+
+    A child's part in `getrusage` is no use: it begins as a copy of this process.
+    """
 
     def __init__(self) -> None:
-        self.peak_bytes = 0
+        self.found = {"anonymous": 0, "ffmpeg": 0}
         threading.Thread(target=self._look_on, daemon=True).start()
 
     def look(self) -> None:
         """Once more."""
-        lines = Path("/proc/self/status").read_text().splitlines()
-        found = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:"))
-        self.peak_bytes = max(self.peak_bytes, found)
+        self._see("anonymous", read_memory(Path("/proc/self"), "RssAnon"))
+        for program in find_programs("ffmpeg"):
+            self._see("ffmpeg", read_memory(program, "VmHWM"))
+
+    def _see(self, name: str, size: int) -> None:
+        self.found[name] = max(self.found[name], size)
 
     def _look_on(self) -> None:
         pause = threading.Event()

@@ -1,5 +1,6 @@
 """The pure part of the bench by length: what is said in its files, and the rows of its table."""
 
+from itertools import pairwise
 from pathlib import Path
 
 from tests.bench.lengths import HEAD, Clip, Talk, count_wrong, draw_clips, render_row
@@ -7,10 +8,10 @@ from tests.bench.lengths import HEAD, Clip, Talk, count_wrong, draw_clips, rende
 CLIPS = [Clip(bytes(5), "five"), Clip(bytes(20), "twenty")]
 
 
-def test_a_talk_is_as_long_as_it_may_be_when_clips_are_drawn() -> None:
-    drawn = list(draw_clips(CLIPS, 1003))
-    assert sum(len(clip.sound) for clip in drawn) == 1000
-    assert {clip.text for clip in drawn} == {"five", "twenty"}
+def test_a_talk_is_about_as_long_as_it_may_be_when_clips_are_drawn() -> None:
+    drawn = [clip.text for clip in draw_clips(CLIPS, 1003)]
+    assert 980 <= sum(len(clip.sound) for clip in draw_clips(CLIPS, 1003)) <= 1003
+    assert all(one != other for one, other in pairwise(drawn))
 
 
 def test_the_same_talk_is_drawn_when_it_is_as_long() -> None:
