@@ -8,10 +8,14 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 
-from tests.bench import api_benches, controller_benches, report
+from tests.bench import api_benches, controller_benches, report, worker_benches
 from tests.bench.harness import Bench, BenchError, Outcome, measure
 
-BENCHES: dict[str, Callable[[], Bench]] = {**api_benches.BENCHES, **controller_benches.BENCHES}
+BENCHES: dict[str, Callable[[], Bench]] = {
+    **api_benches.BENCHES,
+    **controller_benches.BENCHES,
+    **worker_benches.BENCHES,
+}
 RAW = report.ROOT / ".dev/bench.json"
 
 

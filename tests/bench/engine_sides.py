@@ -72,7 +72,7 @@ def build_whisper(model: Any, tokens: int) -> Engine:
 def build_ctranslate2(model: Any, tokens: int) -> Engine:
     """The engine of faster-whisper with the very same weights."""
     sys.path.append("/site")
-    from tests.bench.ctranslate2_model import generate, write_model  # noqa: PLC0415  # a package of this side alone
+    from tests.bench.ctranslate2_model import generate, write_model  # a package of this side alone
 
     os.environ["OMP_NUM_THREADS"] = "1"
     with tempfile.TemporaryDirectory() as home:

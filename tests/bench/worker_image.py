@@ -32,9 +32,7 @@ def run_module(module: str, *arguments: str) -> str:
     """Run a module of this folder in the image; what it prints. BenchError when it fails."""
     engine = docker.find()
     command = build_command(_image(engine), [module, *arguments])
-    done = subprocess.run(
-        command, env=engine.env(), capture_output=True, text=True, timeout=SIDE_SECONDS, check=False
-    )
+    done = subprocess.run(command, env=engine.env(), capture_output=True, text=True, timeout=SIDE_SECONDS, check=False)
     if done.returncode:
         raise BenchError(f"{module} {' '.join(arguments)} ended with {done.returncode}: {done.stderr[-2000:]}")
     return done.stdout
