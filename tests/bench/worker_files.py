@@ -17,8 +17,8 @@ from tests.support.engine_models import a_random_model
 
 PART_SECONDS = 300
 SOUND = (
-    f"anoisesrc=d={PART_SECONDS}:c=pink:r=44100:a=0.3:seed=7,tremolo=f=0.2:d=0.9[n];"
-    f"sine=f=220:r=44100:d={PART_SECONDS},vibrato=f=5[s];[n][s]amix,aformat=channel_layouts=stereo"
+    "anoisesrc=d={0}:c=pink:r=44100:a=0.3:seed=7,tremolo=f=0.2:d=0.9[n];"
+    "sine=f=220:r=44100:d={0},vibrato=f=5[s];[n][s]amix,aformat=channel_layouts=stereo"
 )
 
 
@@ -45,11 +45,12 @@ def make(path: Path, shape: str) -> None:
 
 def record(path: Path, seconds: int) -> None:
     """A recording of this length: some minutes again and again."""
+    once = min(PART_SECONDS, seconds)
     part, fresh = path.with_suffix(".part.mp3"), path.with_suffix(".new.mp3")
     run = ("ffmpeg", "-v", "error", "-nostdin", "-y")
     encode = ("-c:a", "libmp3lame", "-b:a", "128k", str(part))
-    subprocess.run([*run, "-filter_complex", SOUND, *encode], check=True)
-    again = ("-stream_loop", str(seconds // PART_SECONDS - 1), "-i", str(part), "-c", "copy", str(fresh))
+    subprocess.run([*run, "-filter_complex", SOUND.format(once), *encode], check=True)
+    again = ("-stream_loop", str(seconds // once - 1), "-i", str(part), "-c", "copy", str(fresh))
     subprocess.run([*run, *again], check=True)
     part.unlink()
     fresh.replace(path)
