@@ -1,4 +1,4 @@
-"""A recording from file to text by the whole engine: how long encoder and decoder work of the time it takes. For gpu_run.
+"""A recording from file to text by the whole engine: the share of encoder and decoder in its time. For gpu_run.
 
 Reading and decoding the file counts, the model's loading does not.
 """

@@ -1,4 +1,4 @@
-"""From a checkpoint file to the first decoded token, in the worker's image: `python -m tests.bench.load_sides SIDE SHAPE FILE`.
+"""From a checkpoint file to the first decoded token: `python -m tests.bench.load_sides SIDE SHAPE FILE` in the image.
 
 Each is a fresh process; the clock starts once torch and whisper are imported, which both need alike. Called by
 worker_benches, and by gpu, where it uses the GPU.
