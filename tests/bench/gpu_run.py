@@ -1,4 +1,4 @@
-"""The run of the GPU's benches, shape by shape. Called by gpu once it is known that there is a device; imports torch."""
+"""The run of the GPU's benches, shape by shape. Called by gpu once there is a device; imports torch."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -67,12 +68,11 @@ def _measure_shape(name: str, stage: Stage, left: float, notes: list[str], tell:
         rivals = gpu_sides.build_transformers_sides(stage, rows)
         if not rivals and not number:
             notes.append(f"transformers, {name}: not measured: it is not installed here")
-        sides = gpu.drop_failing({**sides, **rivals, gpu_sides.ROOFLINE: gpu_sides.build_roofline(stage, rows)}, notes)
+        sides |= {**rivals, gpu_sides.ROOFLINE: gpu_sides.build_roofline(stage, rows)}
+        if number:  # these are about the full batch
+            del sides[gpu_sides.ONE_BY_ONE], sides[gpu_sides.ROOFLINE]
+        sides = gpu.drop_failing(sides, notes)
         goals = gpu.batch_goals(gpu_sides.ONE_BY_ONE, gpu_sides.SAME_BATCH, gpu_sides.ROOFLINE, sides)
-        if number:
-            goals = {
-                peer: goal for peer, goal in goals.items() if peer not in (gpu_sides.ONE_BY_ONE, gpu_sides.ROOFLINE)
-            }
         bench = gpu.build_batch(name, rows, sides, goals, gpu_sides.SPEED)
         share = SHARES["small batch" if number else "batch"] * left
         outcomes.append(_run(bench, stage.scale, share, tell))
@@ -83,14 +83,13 @@ def _measure_shape(name: str, stage: Stage, left: float, notes: list[str], tell:
         f"{name}, one window, token by token",
         gpu_sides.build_step_sides(stage),
         {gpu_sides.STEP: gpu.step_goal(name)},
-        rounds=stage.scale.rounds,
     )
     return [*outcomes, _run(steps, stage.scale, SHARES["step"] * left, tell)]
 
 
 def _run(bench: Bench, scale: Scale, share: float, tell: Tell) -> Outcome:
     tell(f"{bench.name}: warming up")
-    return gpu.run_bench(bench, scale.warm_ups, share, tell)
+    return gpu.run_bench(replace(bench, rounds=scale.rounds), scale.warm_ups, share, tell)
 
 
 def _measure_rest(name: str, stage: Stage, notes: list[str], tell: Tell) -> list[Outcome]:
@@ -114,9 +113,8 @@ def _measure_load(name: str, stage: Stage, home: Path, tell: Tell) -> Outcome:
         "openai-whisper, load_model and decode": partial(_run_loading, "whisper", name, path),
     }
     unit = load_unit_of(name)
-    bench = Bench(
-        "load", f"{name}, checkpoint file to the first token", sides, {unit: at_most(0.25)}, rounds=stage.scale.loads
-    )
+    title = f"{name}, checkpoint file to the first token"
+    bench = Bench("load", title, sides, {unit: at_most(0.25)}, rounds=stage.scale.loads)
     return measure(bench, tell)
 
 

@@ -40,9 +40,7 @@ class Scale:
     record: Callable[[gpu.Work], gpu.Work] = field(default=gpu.record_graph)
 
 
-TOY = Scale(
-    tokens=5, batches=(3, 2), product=64, copied_bytes=1 << 16, warm_ups=2, rounds=2, loads=1, record=gpu.play_at_once
-)
+TOY = Scale(5, (3, 2), product=64, copied_bytes=1 << 16, warm_ups=2, rounds=2, loads=1, record=gpu.play_at_once)
 
 
 @dataclass(frozen=True)
@@ -103,25 +101,23 @@ def build_batch_sides(stage: Stage, rows: int) -> dict[str, Side]:
     """The same windows to as many tokens each."""
     mels, tokens = stage.make_mels(rows), stage.scale.tokens
     options = DecodingOptions(language="en", sample_len=tokens, fp16=stage.dtype == torch.float16)
-    ours = build_ours(stage)
-    few = mels[:SEQUENTIAL_WINDOWS]
-    sides: dict[str, Side] = {
-        OURS: partial(_count_speed, stage, ours, mels),
-        ONE_BY_ONE: partial(
-            _count_speed, stage, lambda _: [len(stage.theirs.decode(m, options).tokens) for m in few], few
-        ),
-        SAME_BATCH: partial(
-            _count_speed, stage, lambda m: [len(one.tokens) for one in stage.theirs.decode(m, options)], mels
-        ),
+
+    def one_by_one(some: Any) -> list[int]:
+        return [len(stage.theirs.decode(mel, options).tokens) for mel in some]
+
+    def at_once(some: Any) -> list[int]:
+        return [len(one.tokens) for one in stage.theirs.decode(some, options)]
+
+    return {
+        OURS: partial(_count_speed, stage, build_ours(stage), mels),
+        ONE_BY_ONE: partial(_count_speed, stage, one_by_one, mels[:SEQUENTIAL_WINDOWS]),
+        SAME_BATCH: partial(_count_speed, stage, at_once, mels),
     }
-    return sides
 
 
 def build_ours(stage: Stage) -> Callable[[Any], list[int]]:
     """The worker's engine, with its recorded steps."""
-    decoder = Decoder(
-        stage.ours, gpu.BucketLoop(stage.scale.record), Request("en", sample_len=stage.scale.tokens), stage.dtype
-    )
+    decoder = build_decoder(stage)
     encoder = Encoder(stage.ours, stage.dtype)
 
     def decode(mels: Any) -> list[int]:
@@ -129,6 +125,12 @@ def build_ours(stage: Stage) -> Callable[[Any], list[int]]:
         return [len(one.tokens) for one in decoder.decode_once(features, range(len(mels)), 0.0)]
 
     return decode
+
+
+def build_decoder(stage: Stage) -> Decoder:
+    """With memory and recordings of its own."""
+    request = Request("en", sample_len=stage.scale.tokens)
+    return Decoder(stage.ours, gpu.BucketLoop(stage.scale.record), request, stage.dtype)
 
 
 def build_roofline(stage: Stage, rows: int) -> Side:
@@ -145,7 +147,7 @@ def build_step_sides(stage: Stage) -> dict[str, Side]:
     """One window whose sound is encoded already: what a token takes."""
     tokens = stage.scale.tokens
     options = DecodingOptions(language="en", sample_len=tokens, fp16=stage.dtype == torch.float16)
-    decoder = Decoder(stage.ours, gpu.BucketLoop(stage.scale.record), Request("en", sample_len=tokens), stage.dtype)
+    decoder = build_decoder(stage)
     features = Encoder(stage.ours, stage.dtype).encode(list(stage.make_mels(1)), [0])
 
     def ours(_: Any) -> list[int]:
@@ -158,7 +160,7 @@ def build_step_sides(stage: Stage) -> dict[str, Side]:
 
 
 def build_transformers_sides(stage: Stage, rows: int) -> Mapping[str, Side]:
-    """Hugging Face's model of the same shape, without timestamp rules, by its own `generate`; {} where it is missing."""
+    """Hugging Face's model of the same shape, without timestamp rules; {} where it is not installed."""
     try:
         from transformers import GenerationMixin, WhisperConfig, WhisperForConditionalGeneration
     except ImportError:

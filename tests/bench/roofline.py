@@ -1,4 +1,4 @@
-"""How fast a GPU could be at the very most: the work of a window over the rates measured in the same run. Pure; for gpu.
+"""How fast a GPU could be at the most: the work of a window over the rates of the same run. Pure; for gpu.
 
 The encoder is bound by arithmetic, each step of the decoder by reading weights and caches once, in half precision.
 """

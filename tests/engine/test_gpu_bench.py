@@ -9,7 +9,7 @@ import torch
 from tests.bench import gpu
 
 
-def test_every_line_runs_on_a_toy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_line_runs_when_the_model_is_a_toy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "found.json"
     assert gpu.main(["--toy", "--out", str(out)]) == 0
     found, said = json.loads(out.read_text()), capsys.readouterr().out
@@ -21,6 +21,6 @@ def test_every_line_runs_on_a_toy(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_nothing_is_measured_where_no_gpu_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_measured_when_there_is_no_gpu(capsys: pytest.CaptureFixture[str]) -> None:
     assert gpu.main([]) == gpu.NOT_MEASURED
     assert "not measured: no GPU" in capsys.readouterr().out

@@ -8,7 +8,7 @@ from tests.bench.worker_units import SHAPES
 def test_a_sample_has_all_shapes_when_each_ran_in_a_process_of_its_own() -> None:
     calls: list[tuple[str, ...]] = []
 
-    def run(module: str, *words: str) -> Sample:
+    def run(_module: str, *words: str) -> Sample:
         calls.append(words)
         return Sample({f"seconds, {words[1]}": 1.0}, words[1])
 
