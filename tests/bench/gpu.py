@@ -40,7 +40,7 @@ def main(words: Sequence[str]) -> int:
 
     outcomes, notes, facts = gpu_run.run(is_toy=options.toy, tell=_tell)
     _tell("\n\n".join([render(outcomes, notes, look_around() | facts), *report.missed(outcomes)]))
-    document = {"facts": look_around() | facts, "notes": notes, "samples": report.raw(outcomes)}
+    document = {"facts": look_around() | facts, "notes": notes, "benches": report.raw(outcomes)}
     options.out.write_text(json.dumps(document, indent=1))
     return 0
 

@@ -13,8 +13,8 @@ def test_every_line_runs_when_the_model_is_a_toy(tmp_path: Path, capsys: pytest.
     out = tmp_path / "found.json"
     assert gpu.main(["--toy", "--out", str(out)]) == 0
     found, said = json.loads(out.read_text()), capsys.readouterr().out
-    assert set(found["samples"]) == {"toy-3", "toy-2", "toy-step", "load", "busy"}, found["notes"]
-    assert len(found["samples"]["toy-3"]["ours"]) == 2
+    assert set(found["benches"]) == {"toy-3", "toy-2", "toy-step", "load", "busy"}, found["notes"]
+    assert len(found["benches"]["toy-3"]["samples"]["ours"]) == 2
     for peer in ("openai-whisper, one after the other", "openai-whisper, the same batch", "roofline of this device"):
         assert f"| {peer} |" in said
     assert "ms a token" in said
