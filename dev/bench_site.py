@@ -27,9 +27,9 @@ def _install(lock_file: Path, home: Path) -> None:
     home.mkdir(parents=True)
     wheels = ["--only-binary=:all:", f"--python-version={IMAGE_PYTHON}", "--implementation=cp"]
     wheels += [f"--platform={platform}" for platform in PLATFORMS]
-    # numpy and setuptools are the image's own
+    # what the image has, too, such as numpy, is found there first
     process.run(
         *(sys.executable, "-m", "pip", "install", "--quiet", "--no-cache-dir", "--require-hashes", "--no-deps"),
-        *(*wheels, f"--target={home}", "-r", lock_file),
+        *(*wheels, f"--target={home}", "-r", str(lock_file)),
     )
     (home / "complete").touch()
