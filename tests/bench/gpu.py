@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +73,13 @@ def choose_rounds(round_seconds: float, share_seconds: float, wanted: int) -> in
 def drop_failing(sides: Mapping[str, Side], notes: list[str]) -> dict[str, Side]:
     """The sides that run, each having done so once; the first has to."""
     found: dict[str, Side] = {}
-    for number, (name, side) in zip(count(), sides.items(), strict=False):
+    for name, side in sides.items():
         try:
             side()
         except Exception as error:  # a peer of whatever kind, and its fault is said
-            if number == 0:
+            if not found:
                 raise
-            notes.append(f"{name}: not measured: {type(error).__name__}: {str(error).splitlines()[0][:200]}")
+            notes.append(f"{name}: not measured: {repr(error)[:200]}")
         else:
             found[name] = side
     return found
@@ -88,15 +87,15 @@ def drop_failing(sides: Mapping[str, Side], notes: list[str]) -> dict[str, Side]
 
 def run_bench(bench: Bench, warm_ups: int, share_seconds: float, tell: Callable[[str], None]) -> Outcome:
     """Warm up, see how long that takes, and measure."""
-    seconds = share_seconds
+    ends_at, seconds = time.perf_counter() + share_seconds, share_seconds
     for _ in range(warm_ups):
         began_at = time.perf_counter()
         for side in bench.sides.values():
             side()
         seconds = time.perf_counter() - began_at
-        if seconds * LEAST_ROUNDS > share_seconds:
+        if ends_at - time.perf_counter() < LEAST_ROUNDS * seconds:
             break
-    rounds = choose_rounds(seconds, share_seconds, bench.rounds)
+    rounds = choose_rounds(seconds, ends_at - time.perf_counter(), bench.rounds)
     return measure(replace(bench, rounds=rounds), tell)
 
 
