@@ -12,6 +12,20 @@ app.kubernetes.io/part-of: {{ .root.Chart.Name }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Worker pods are the controller's, which says itself what they are and who manages them. */}}
+{{- define "transcription.workerLabels" -}}
+{{- $labels := include "transcription.labels" (dict "root" . "component" "worker") | fromYaml -}}
+{{- mergeOverwrite (dict) .Values.worker.podLabels (omit $labels "app.kubernetes.io/name" "app.kubernetes.io/managed-by") | toYaml }}
+{{- end }}
+
+{{/* The name of a part's ServiceAccount, made here or not. */}}
+{{- define "transcription.account" -}}
+{{ (index .root.Values .component).serviceAccount.name | default (printf "%s-%s" .root.Release.Name .component) }}
 {{- end }}
 
 {{- define "transcription.metadata" -}}
@@ -22,10 +36,12 @@ labels: {{- include "transcription.labels" . | nindent 2 }}
 
 {{- define "transcription.image" -}}
 {{- $image := (index .root.Values .component).image -}}
+{{- $registry := $image.registry | default .root.Values.global.imageRegistry -}}
+{{- $name := ternary (printf "%s/%s" $registry $image.repository) $image.repository (ne $registry "") -}}
 {{- if $image.digest -}}
-{{ $image.repository }}@{{ $image.digest }}
+{{ $name }}@{{ $image.digest }}
 {{- else -}}
-{{ $image.repository }}:{{ $image.tag | default .root.Chart.AppVersion }}
+{{ $name }}:{{ $image.tag | default .root.Chart.AppVersion }}
 {{- end -}}
 {{- end }}
 
@@ -57,15 +73,6 @@ labels: {{- include "transcription.labels" . | nindent 2 }}
 - {name: AWS_ACCESS_KEY_ID, valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: AWS_ACCESS_KEY_ID}}}
 - {name: AWS_SECRET_ACCESS_KEY, valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: AWS_SECRET_ACCESS_KEY}}}
 {{- end }}
-{{- end }}
-
-{{/* The restricted Pod Security standard, and a root file system that nobody writes. */}}
-{{- define "transcription.podSecurity" -}}
-{runAsNonRoot: true, runAsUser: 65532, runAsGroup: 65532, seccompProfile: {type: RuntimeDefault}}
-{{- end }}
-
-{{- define "transcription.containerSecurity" -}}
-{allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
 {{- end }}
 
 {{/* The PriorityClass of one level, or nothing. Cluster-scoped, so named as the admission policy is; a resource takes 63 characters. */}}
