@@ -53,6 +53,47 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
+{{/* The CA bundle for S3: its volume, mount and variable, as lists that are empty without one. boto3 looks at the variable. */}}
+{{- define "transcription.trust" -}}
+{{- $ca := .Values.s3.caBundle -}}
+{{- if and $ca.configMap $ca.secret }}{{ fail "s3.caBundle is a configMap or a secret, not both" }}{{ end -}}
+{{- $items := list (dict "key" $ca.key "path" "ca.crt") -}}
+{{- if or $ca.configMap $ca.secret -}}
+volumes:
+  - name: trust
+    {{- if $ca.configMap }}
+    configMap: {{ dict "name" $ca.configMap "items" $items | toJson }}
+    {{- else }}
+    secret: {{ dict "secretName" $ca.secret "items" $items | toJson }}
+    {{- end }}
+volumeMounts: [{name: trust, mountPath: /etc/transcription-trust, readOnly: true}]
+env: [{name: AWS_CA_BUNDLE, value: /etc/transcription-trust/ca.crt}]
+{{- else -}}
+{volumes: [], volumeMounts: [], env: []}
+{{- end -}}
+{{- end }}
+
+{{/* The volume that workers read models from and its mount, as lists that are empty when their image has the models. */}}
+{{- define "transcription.models" -}}
+{{- $source := .Values.worker.modelSource -}}
+{{- $given := compact (list $source.volumeClaim $source.image $source.hostPath) -}}
+{{- if gt (len $given) 1 }}{{ fail "worker.modelSource is one of volumeClaim, image and hostPath" }}{{ end -}}
+{{- if $given -}}
+volumes:
+  - name: models
+    {{- if $source.volumeClaim }}
+    persistentVolumeClaim: {claimName: {{ $source.volumeClaim }}, readOnly: true}
+    {{- else if $source.image }}
+    image: {reference: {{ $source.image | quote }}, pullPolicy: {{ .Values.worker.image.pullPolicy }}}
+    {{- else }}
+    hostPath: {path: {{ $source.hostPath | quote }}, type: Directory}
+    {{- end }}
+volumeMounts: [{name: models, mountPath: /models, readOnly: true}]
+{{- else -}}
+{volumes: [], volumeMounts: []}
+{{- end -}}
+{{- end }}
+
 {{- define "transcription.containerSecurity" -}}
 {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
 {{- end }}
@@ -60,7 +101,7 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- define "transcription.volumeMounts" -}}
 - {name: tmp, mountPath: /tmp}
 - {name: token, mountPath: /var/run/secrets/kubernetes.io/serviceaccount, readOnly: true}
-{{- with (index .root.Values .component).extraVolumeMounts }}
+{{- with concat (include "transcription.trust" .root | fromYaml).volumeMounts (index .root.Values .component).extraVolumeMounts }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}
@@ -73,7 +114,7 @@ annotations: {{- toYaml . | nindent 2 }}
       - serviceAccountToken: {path: token, expirationSeconds: 3607}
       - configMap: {name: kube-root-ca.crt, items: [{key: ca.crt, path: ca.crt}]}
       - downwardAPI: {items: [{path: namespace, fieldRef: {fieldPath: metadata.namespace}}]}
-{{- with (index .root.Values .component).extraVolumes }}
+{{- with concat (include "transcription.trust" .root | fromYaml).volumes (index .root.Values .component).extraVolumes }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}

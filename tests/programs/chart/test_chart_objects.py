@@ -6,6 +6,8 @@ from chart_rendering import CHART, NAMESPACE, RELEASE, ROOT, Chart, Manifest
 
 CLUSTER_KINDS = {
     "CustomResourceDefinition",
+    "FlowSchema",
+    "PriorityLevelConfiguration",
     "PriorityClass",
     "ValidatingAdmissionPolicy",
     "ValidatingAdmissionPolicyBinding",
@@ -40,7 +42,7 @@ def test_every_part_is_there_with_any_values(rendered: list[Manifest]) -> None:
         "scribe-api",
         "scribe-controller",
     ]
-    wanted = CLUSTER_KINDS | {"Deployment", "Role", "RoleBinding", "Service", "ServiceAccount"}
+    wanted = CLUSTER_KINDS | {"Deployment", "NetworkPolicy", "Role", "RoleBinding", "Service", "ServiceAccount"}
     assert wanted <= {found["kind"] for found in rendered}
 
 

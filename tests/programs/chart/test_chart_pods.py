@@ -117,3 +117,44 @@ def test_labels_for_everything_are_on_everything(full: list[Manifest]) -> None:
     objects = [found for found in full if found["kind"] != "ConfigMap"]
     assert all(found["metadata"]["labels"]["cost"] == "media" for found in objects)
     assert pod_of(full, "api")["metadata"]["labels"]["cost"] == "media"
+
+
+@pytest.mark.parametrize(
+    ("source", "volume"),
+    [
+        ("volumeClaim=whisper", {"persistentVolumeClaim": {"claimName": "whisper", "readOnly": True}}),
+        ("image=mirror/models:1", {"image": {"reference": "mirror/models:1", "pullPolicy": "IfNotPresent"}}),
+        ("hostPath=/srv/models", {"hostPath": {"path": "/srv/models", "type": "Directory"}}),
+    ],
+)
+def test_models_are_mounted_where_workers_look_for_them(chart: Chart, source: str, volume: dict[str, Any]) -> None:
+    pod = read_worker(render(chart, f"worker.modelSource.{source}"))
+    assert pod["volumes"] == [{"name": "models"} | volume]
+    assert pod["volumeMounts"] == [{"name": "models", "mountPath": "/models", "readOnly": True}]
+
+
+def test_the_models_are_those_of_the_image_when_no_source_is_given(chart: Chart) -> None:
+    assert read_worker(chart.render())["volumes"] == []
+
+
+def test_two_sources_of_models_are_refused(chart: Chart) -> None:
+    words = chart.refuse("worker.modelSource.volumeClaim=whisper", "worker.modelSource.hostPath=/srv/models")
+    assert "worker.modelSource is one of" in words
+
+
+def test_every_program_trusts_s3_by_the_same_certificates(full: list[Manifest]) -> None:
+    pods = [pod_of(full, part)["spec"] for part in ("api", "controller")]
+    worker = read_worker(full)
+    for pod, container in [*((pod, pod["containers"][0]) for pod in pods), (worker, worker)]:
+        (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "trust"]
+        (mount,) = [mount for mount in container["volumeMounts"] if mount["name"] == "trust"]
+        (file,) = [entry["value"] for entry in container["env"] if entry["name"] == "AWS_CA_BUNDLE"]
+        assert volume["secret"] == {"secretName": "s3-ca", "items": [{"key": "bundle.pem", "path": "ca.crt"}]}
+        assert file == f"{mount['mountPath']}/ca.crt"
+
+
+def test_certificates_may_lie_in_a_config_map_but_not_in_both(chart: Chart) -> None:
+    pod = read_worker(render(chart, "s3.caBundle.configMap=ca"))
+    items = [{"key": "ca.crt", "path": "ca.crt"}]
+    assert pod["volumes"] == [{"name": "trust", "configMap": {"name": "ca", "items": items}}]
+    assert "not both" in chart.refuse("s3.caBundle.configMap=ca", "s3.caBundle.secret=ca")

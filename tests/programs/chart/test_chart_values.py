@@ -9,6 +9,7 @@ from api.settings import ApiSettings
 from controller.settings import ControllerSettings
 from tests.support.api_fakes import SECRET
 
+MORE = {"EXTRA", "AWS_CA_BUNDLE"}
 AWS_KEYS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
 OWN_RESULT = "http://scribe-api.media.svc:8080/api/upload-video/result"
 
@@ -17,7 +18,7 @@ def env_of(objects: list[Manifest], name: str) -> dict[str, dict[str, Any]]:
     (pod,) = [
         o["spec"]["template"]["spec"] for o in objects if o["kind"] == "Deployment" and name in o["metadata"]["name"]
     ]
-    return {entry["name"]: entry for entry in pod["containers"][0]["env"] if entry["name"] != "EXTRA"}
+    return {entry["name"]: entry for entry in pod["containers"][0]["env"] if entry["name"] not in MORE}
 
 
 def plain(env: dict[str, dict[str, Any]]) -> dict[str, str]:
@@ -58,7 +59,7 @@ def test_what_the_chart_says_of_workers_reaches_the_controller(
     assert settings.worker_service_account == "scribe-worker"
     assert settings.worker_pod.image_pull_secrets == ({"name": "mirror"},)
     assert settings.worker_pod.annotations == {"note": 'a "quoted" one'}
-    assert settings.worker_pod.volume_mounts == ({"name": "models", "mountPath": "/models"},)
+    assert [mount["name"] for mount in settings.worker_pod.volume_mounts] == ["trust", "models", "cache"]
 
 
 def test_callbacks_go_to_the_api_itself_when_no_url_is_given(chart: Chart) -> None:
@@ -101,6 +102,10 @@ def test_large_numbers_are_written_out(chart: Chart) -> None:
         ("global.imageRegistry=mirror/", "/global/imageRegistry"),
         ("controller.tolerations=all", "/controller/tolerations"),
         ("worker.serviceAccount.creat=false", "/worker/serviceAccount"),
+        ("networkPolicy.blockedAddresses={metadata}", "/networkPolicy/blockedAddresses/0"),
+        ("flowControl.shares=many", "/flowControl/shares"),
+        ("worker.modelSource.hostPath=models", "/worker/modelSource/hostPath"),
+        ("s3.caBundle.configmap=ca", "/s3/caBundle"),
         ("priorityClasses.low.value=high", "/priorityClasses/low/value"),
         ("priorityClasses.high.name=Urgent", "/priorityClasses/high/name"),
     ],
