@@ -158,3 +158,36 @@ def test_certificates_may_lie_in_a_config_map_but_not_in_both(chart: Chart) -> N
     items = [{"key": "ca.crt", "path": "ca.crt"}]
     assert pod["volumes"] == [{"name": "trust", "configMap": {"name": "ca", "items": items}}]
     assert "not both" in chart.refuse("s3.caBundle.configMap=ca", "s3.caBundle.secret=ca")
+
+
+def jobs_of(objects: list[Manifest]) -> list[Manifest]:
+    return [found for found in objects if found["kind"] == "Job"]
+
+
+def test_a_job_fills_the_claim_that_workers_read(full: list[Manifest]) -> None:
+    (job,) = jobs_of(full)
+    pod, (container,) = job["spec"]["template"]["spec"], job["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == read_worker(full)["image"]
+    assert container["args"][1:] == ["turbo", "large-v3"]
+    assert {"name": "models", "persistentVolumeClaim": {"claimName": "models"}} in pod["volumes"]
+    assert {"name": "models", "mountPath": "/models"} in container["volumeMounts"]
+
+
+def test_the_job_for_models_is_as_restricted_as_the_others(full: list[Manifest]) -> None:
+    (job,) = jobs_of(full)
+    pod, (container,) = job["spec"]["template"]["spec"], job["spec"]["template"]["spec"]["containers"]
+    api = pod_of(full, "api")["spec"]
+    assert pod["securityContext"] == api["securityContext"]
+    assert container["securityContext"] == api["containers"][0]["securityContext"]
+    assert (pod["automountServiceAccountToken"], pod["enableServiceLinks"]) == (False, False)
+
+
+def test_another_job_is_made_when_the_list_of_models_changes(chart: Chart) -> None:
+    claim = "worker.modelSource.volumeClaim=whisper"
+    names = [jobs_of(render(chart, claim, f"worker.warmUp={{{models}}}")) for models in ("tiny", "tiny", "base")]
+    first, again, other = (job["metadata"]["name"] for (job,) in names)
+    assert first == again != other
+
+
+def test_models_without_a_claim_to_keep_them_are_refused(chart: Chart) -> None:
+    assert "needs worker.modelSource.volumeClaim" in chart.refuse("worker.warmUp={tiny}")
