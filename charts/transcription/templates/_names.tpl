@@ -45,6 +45,20 @@ labels: {{- include "transcription.labels" . | nindent 2 }}
 {{- end -}}
 {{- end }}
 
+{{/* Where S3 is and how its buckets are named: as the values say, or the server for trials. */}}
+{{- define "transcription.s3" -}}
+{{- if .Values.trialS3.enabled -}}
+{endpoint: {{ .Values.s3.endpoint | default (printf "http://%s-s3.%s.svc:9000" .Release.Name .Release.Namespace) | quote }}, pathStyle: true}
+{{- else -}}
+{endpoint: {{ .Values.s3.endpoint | quote }}, pathStyle: {{ .Values.s3.pathStyle }}}
+{{- end -}}
+{{- end }}
+
+{{- define "transcription.s3Secret" -}}
+{{- $trial := ternary .root.Values.trialS3.secret "" .root.Values.trialS3.enabled -}}
+{{- (index .root.Values .component).s3Secret | default $trial -}}
+{{- end }}
+
 {{- define "transcription.pullSecrets" -}}
 {{- $secrets := list -}}
 {{- range .Values.image.pullSecrets }}{{ $secrets = append $secrets (dict "name" .) }}{{ end -}}
@@ -54,12 +68,13 @@ labels: {{- include "transcription.labels" . | nindent 2 }}
 {{/* What the API and the controller are told alike; the prefix keeps their settings apart. */}}
 {{- define "transcription.env" -}}
 {{- $values := .root.Values -}}
+{{- $s3 := include "transcription.s3" .root | fromYaml -}}
 - {name: {{ .prefix }}_NAMESPACE, value: {{ .root.Release.Namespace | quote }}}
 - {name: {{ .prefix }}_LOG_LEVEL, value: {{ $values.logLevel | quote }}}
 - {name: {{ .prefix }}_S3_BUCKET, value: {{ $values.s3.bucket | quote }}}
 - {name: {{ .prefix }}_S3_REGION, value: {{ $values.s3.region | quote }}}
-- {name: {{ .prefix }}_S3_PATH_STYLE, value: {{ $values.s3.pathStyle | quote }}}
-{{- with $values.s3.endpoint }}
+- {name: {{ .prefix }}_S3_PATH_STYLE, value: {{ $s3.pathStyle | quote }}}
+{{- with $s3.endpoint }}
 - {name: {{ $.prefix }}_S3_ENDPOINT, value: {{ . | quote }}}
 {{- end }}
 {{- with $values.callback.signingSecret }}
@@ -69,7 +84,7 @@ labels: {{- include "transcription.labels" . | nindent 2 }}
 {{- with $values.callback.allowedHosts }}
 - {name: {{ $.prefix }}_CALLBACK_ALLOWED_HOSTS, value: {{ join "," . | quote }}}
 {{- end }}
-{{- with (index $values .component).s3Secret }}
+{{- with include "transcription.s3Secret" . }}
 - {name: AWS_ACCESS_KEY_ID, valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: AWS_ACCESS_KEY_ID}}}
 - {name: AWS_SECRET_ACCESS_KEY, valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: AWS_SECRET_ACCESS_KEY}}}
 {{- end }}

@@ -20,7 +20,7 @@
 {{/* DNS, the API server, S3, the issuer of tokens, and for who sends callbacks (`sends`) their receivers. Ports are those after a Service. */}}
 {{- define "transcription.egress" -}}
 {{- $values := .root.Values -}}
-{{- $urls := list $values.s3.endpoint -}}
+{{- $urls := list (include "transcription.s3" .root | fromYaml).endpoint -}}
 {{- $ports := list "443" -}}
 {{- range $values.networkPolicy.apiServerPorts }}{{ $ports = append $ports (toString .) }}{{ end -}}
 {{- if .sends }}{{ $urls = append $urls $values.callback.url }}{{ $ports = append $ports "80" -}}

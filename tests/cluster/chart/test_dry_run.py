@@ -20,6 +20,7 @@ APART = ("--set", "crds.enabled=false", "--set", "api.service.nodePort=null")
 VALUES = {
     "no values": (),
     "dev values": ("--values", "dev/values.yaml"),
+    "S3 for trials": ("--set", "trialS3.enabled=true", "--set", "trialS3.secret=s3"),
     "every value": ("--values", "tests/programs/chart/every-value.yaml"),
 }
 

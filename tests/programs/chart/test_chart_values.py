@@ -191,6 +191,22 @@ def test_the_notes_warn_when_s3_has_no_keys(chart: Chart) -> None:
     assert "without keys" not in complete
 
 
+def test_the_notes_say_where_files_are_kept_and_what_to_look_at_when_no_pod_gets_ready(chart: Chart) -> None:
+    assert "in the bucket transcriptions of AWS (us-east-1)" in chart.notes()
+    notes = chart.notes("s3.endpoint=https://s3.example.org", "s3.bucket=media")
+    assert "in the bucket media of https://s3.example.org." in notes
+    assert "kubectl -n media logs deployment/scribe-api | grep 'not ready'" in notes
+
+
+@pytest.mark.parametrize("inside", ["http://s3:9000", "http://s3.media.svc:9000", "http://s3.media.svc.cluster.local"])
+def test_the_notes_warn_when_browsers_cannot_reach_s3(chart: Chart, inside: str) -> None:
+    assert "set s3.publicEndpoint" in chart.notes(f"s3.endpoint={inside}")
+    assert "set s3.publicEndpoint" not in chart.notes(
+        f"s3.endpoint={inside}", "s3.publicEndpoint=https://s3.example.org"
+    )
+    assert "set s3.publicEndpoint" not in chart.notes("s3.endpoint=https://s3.example.org")
+
+
 def test_the_notes_warn_when_callbacks_are_not_signed(chart: Chart) -> None:
     assert "callbacks are not signed" in chart.notes()
     assert "callbacks are not signed" not in chart.notes("callback.signingSecret=signing")
