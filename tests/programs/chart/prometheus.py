@@ -23,7 +23,7 @@ Case = dict[str, Any]
 def find_promtool() -> Path:
     """The promtool of this checkout, or the one on PATH."""
     found = shutil.which("promtool", path=f"{ROOT / '.dev/bin'}") or shutil.which("promtool")
-    assert found, "promtool is missing: run make lint or make up, or put promtool on PATH"
+    assert found, "promtool is missing: run make test, or put promtool on PATH"
     return Path(found)
 
 
