@@ -88,6 +88,11 @@ def test_each_alert_has_a_page_with_four_sections_and_no_page_is_left_over(alert
         assert "kubectl" in text.partition("## Diagnosis")[2], name
 
 
+def test_the_guide_to_metrics_lists_the_alerts(alerts: dict[str, Rule]) -> None:
+    guide = (ROOT / "docs/metrics.md").read_text()
+    assert re.findall(r"^\| \[(\w+)\]\(runbooks/\1\.md\)", guide, re.MULTILINE) == list(alerts)
+
+
 def test_pages_name_metrics_that_there_are() -> None:
     for path in RUNBOOKS.glob("*.md"):
         assert named_in(path.read_text()) <= set(exposed()), path.name

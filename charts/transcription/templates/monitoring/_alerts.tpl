@@ -5,7 +5,8 @@ same transcriptions, and a controller that stands by sees none.
 {{- define "transcription.alerts" -}}
 {{- $limits := .Values.monitoring.rules.thresholds -}}
 {{- $here := printf "namespace=%q" .Release.Namespace -}}
-{{- $slow := "/api/upload-video/(status|jobs/.job_id./events|transcripts|result).*|/v1/audio/transcriptions|/ready|/health" -}}
+{{- $slow := "/api/upload-video/(status|jobs/.job_id./events|transcripts|result).*|/v1/audio/transcriptions" -}}
+{{- $probes := "/health|/ready|/metrics" -}}
 - alert: TranscriptionsFailing
   severity: warning
   for: 10m
@@ -88,16 +89,16 @@ same transcriptions, and a controller that stands by sees none.
   for: 2m
   summary: '{{ `{{ $value | humanizePercentage }}` }} of the answers of the API are errors of its own.'
   expr: >-
-    sum(rate(transcription_api_requests_total{ {{- $here }}, status=~"5.."}[5m]))
-    / sum(rate(transcription_api_requests_total{ {{- $here }}}[5m])) > {{ $limits.apiErrorRatio }}
-    and sum(rate(transcription_api_requests_total{ {{- $here }}, status=~"5.."}[1h]))
-    / sum(rate(transcription_api_requests_total{ {{- $here }}}[1h])) > {{ $limits.apiErrorRatio }}
+    sum(rate(transcription_api_requests_total{ {{- $here }}, route!~"{{ $probes }}", status=~"5.."}[5m]))
+    / sum(rate(transcription_api_requests_total{ {{- $here }}, route!~"{{ $probes }}"}[5m])) > {{ $limits.apiErrorRatio }}
+    and sum(rate(transcription_api_requests_total{ {{- $here }}, route!~"{{ $probes }}", status=~"5.."}[1h]))
+    / sum(rate(transcription_api_requests_total{ {{- $here }}, route!~"{{ $probes }}"}[1h])) > {{ $limits.apiErrorRatio }}
 - alert: ApiSlow
   severity: warning
   for: 10m
   summary: '1 of 20 answers of the API begins after {{ `{{ $value | humanizeDuration }}` }} or later.'
   expr: >-
-    histogram_quantile(0.95, sum by (le) (rate(transcription_api_request_seconds_bucket{ {{- $here }}, route!~"{{ $slow }}"}[10m])))
+    histogram_quantile(0.95, sum by (le) (rate(transcription_api_request_seconds_bucket{ {{- $here }}, route!~"{{ $slow }}|{{ $probes }}"}[10m])))
     > {{ $limits.apiLatencySeconds }}
 - alert: StorageUnreachable
   severity: critical
