@@ -33,8 +33,10 @@ BEING_DELETED = (
 )
 
 NO_OPTIONS = frozenset({"job_id", "video_url"})
-OPTIONS_OF_SPEC = frozenset({"model", "language", "task", "word_timestamps", "initial_prompt", "metadata"})
+OPTIONS_OF_SPEC = frozenset({"model", "language", "task", "word_timestamps", "initial_prompt", "engine", "metadata"})
 """Those that the resource has under the same name and with the same default."""
+
+UNORDERED = frozenset({"formats", "language_options"})
 
 logger = logging.getLogger(__name__)
 
@@ -78,8 +80,8 @@ def build_digest(asked: RequestProcessRequest, key: str) -> str:
     """The same for the same wish, however the URL is spelt and whatever options later versions add."""
     given = asked.model_fields_set - NO_OPTIONS
     wish = asked.model_dump(include=given, exclude_defaults=True) if given else {}
-    if "formats" in wish:
-        wish["formats"] = sorted(set(wish["formats"]))
+    for name in UNORDERED & wish.keys():
+        wish[name] = sorted(set(wish[name]))
     options = json.dumps(wish, sort_keys=True) if wish else "{}"
     return hashlib.sha256(f"[{json.dumps(key)}, {options}]".encode()).hexdigest()
 
@@ -101,6 +103,8 @@ def build_spec(asked: RequestProcessRequest, source: Source, tenant: str, settin
     given = {name: getattr(asked, name) for name in asked.model_fields_set & OPTIONS_OF_SPEC}
     if "formats" in asked.model_fields_set:
         given["formats"] = tuple(f for f in FORMATS if f in asked.formats)
+    if asked.language_options:
+        given["language_options"] = tuple(dict.fromkeys(asked.language_options))
     if asked.callback_url:
         given["callback"] = Callback(url=asked.callback_url)
     resources = _build_resources(settings.default_gpu_count, settings.default_gpu_resource)

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import boto3
@@ -167,9 +168,12 @@ class S3Uploads:
     def _begin(self, key: str, byte_range: str | None) -> "tuple[shapes.GetObjectOutputTypeDef, bytes]":
         part = {"Range": byte_range} if byte_range else {}
         got = self._inside.get_object(Bucket=self._bucket, Key=key, **part)  # type: ignore[arg-type]
-        first = got["Body"].read(CHUNK_BYTES)
-        if len(first) < min(CHUNK_BYTES, got["ContentLength"]):
-            raise ConnectionError("the object broke off")
+        with ExitStack() as opened:
+            opened.callback(got["Body"].close)
+            first = got["Body"].read(CHUNK_BYTES)
+            if len(first) < min(CHUNK_BYTES, got["ContentLength"]):
+                raise ConnectionError("the object broke off")
+            opened.pop_all()  # it is read on
         return got, first
 
     def _send(self, key: str, file: BinaryIO, content_type: str) -> StoredObject:

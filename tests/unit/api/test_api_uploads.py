@@ -135,8 +135,9 @@ class CannedS3:
     place: ClassVar[socket.socket]
     build_client = staticmethod(cache(_build_client))
 
-    def __init__(self, *answers: bytes) -> None:
+    def __init__(self, *answers: bytes, breaks_off: bool = False) -> None:
         self.answers = list(answers)
+        self.breaks_off = breaks_off
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.seen: list[tuple[str, str]] = []
         self.gone = asyncio.Event()
@@ -149,6 +150,8 @@ class CannedS3:
         answer = self.answers.pop(0)
         await reader.readexactly(int(headers.get("content-length", 0)) if "expect" not in headers else 0)
         writer.write(answer)
+        if self.breaks_off:
+            writer.write_eof()
         if b"Connection: close" not in answer and answer:
             with suppress(ConnectionError):
                 await reader.read()
@@ -223,6 +226,18 @@ def test_an_object_that_breaks_off_is_unavailable() -> None:
 def test_an_object_that_breaks_off_at_once_is_unavailable_before_anything_is_answered() -> None:
     with pytest.raises(UnavailableError):
         CannedS3(closing(200, b"x", 900_000)).run(lambda uploads: uploads.open("a.json"))
+
+
+def test_the_connection_is_closed_when_the_object_breaks_off_at_once() -> None:
+    async def story(uploads: S3Uploads) -> None:
+        with pytest.raises(UnavailableError) as caught:
+            await uploads.open("a.json")
+        async with asyncio.timeout(5):
+            await s3.gone.wait()
+        assert caught.tb, "which would keep a connection that is left open"
+
+    s3 = CannedS3(canned(200, b"x", 900_000), breaks_off=True)
+    s3.run(story)
 
 
 def test_the_connection_is_closed_when_nobody_reads_on() -> None:
