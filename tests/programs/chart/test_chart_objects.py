@@ -5,6 +5,7 @@ import yaml
 from chart_rendering import CHART, NAMESPACE, RELEASE, ROOT, Chart, Manifest
 
 CLUSTER_KINDS = {
+    "ClusterRole",
     "CustomResourceDefinition",
     "PriorityClass",
     "ValidatingAdmissionPolicy",
