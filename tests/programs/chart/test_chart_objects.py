@@ -43,6 +43,7 @@ def test_every_part_is_there_with_any_values(rendered: list[Manifest]) -> None:
     ]
     assert {found["kind"] for found in rendered} == CLUSTER_KINDS | {
         "Deployment",
+        "Pod",
         "Role",
         "RoleBinding",
         "Service",
