@@ -5,6 +5,7 @@ import yaml
 from chart_rendering import CHART, NAMESPACE, RELEASE, ROOT, Chart, Manifest
 
 CLUSTER_KINDS = {
+    "ClusterRole",
     "CustomResourceDefinition",
     "FlowSchema",
     "PriorityLevelConfiguration",
@@ -42,7 +43,7 @@ def test_every_part_is_there_with_any_values(rendered: list[Manifest]) -> None:
         "scribe-api",
         "scribe-controller",
     ]
-    wanted = CLUSTER_KINDS | {"Deployment", "NetworkPolicy", "Role", "RoleBinding", "Service", "ServiceAccount"}
+    wanted = CLUSTER_KINDS | {"Deployment", "NetworkPolicy", "Pod", "Role", "RoleBinding", "Service", "ServiceAccount"}
     assert wanted <= {found["kind"] for found in rendered}
 
 
