@@ -79,7 +79,7 @@ def test() -> None:
 def bench() -> None:
     """Bring everything up and measure us beside others."""
     up()
-    bring_kwok()
+    bring(binaries.KWOK)
     python.bench()
 
 
@@ -87,7 +87,7 @@ def soak() -> None:
     """Bring everything up and run what takes long."""
     state.check_disk()
     up()
-    bring_kwok()
+    bring(binaries.KWOK, binaries.ETCDCTL, binaries.ETCDUTL)
     engine_tests.run(docker.ensure(), "soak")
     python.soak()
 
@@ -105,10 +105,10 @@ def down() -> None:
     print(f"nothing runs any more; caches are in {state.root()}")
 
 
-def bring_kwok() -> None:
-    """The program that plays nodes, which nothing but bench and soak needs."""
-    Progress(1).perform(program_step(binaries.KWOK))
-    binaries.publish(binaries.KWOK)
+def bring(*programs: binaries.Program) -> None:
+    """Programs which nothing but bench and soak needs."""
+    Progress(len(programs)).run_lane([program_step(program) for program in programs])
+    binaries.publish(*programs)
     binaries.drop_caches()
 
 
