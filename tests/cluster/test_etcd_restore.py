@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -31,12 +31,23 @@ def etcd(kubectl: Kubectl) -> Iterator[Etcd]:
     wait_for(lambda: is_whole(kubectl), LONGEST_BACKOFF_SECONDS, "the control plane is back")
 
 
+@pytest.fixture
+def inbox(host_address: str) -> Iterator["Inbox"]:
+    with Receiver(host_address) as receiver:
+        receiver.open()
+        yield Inbox(receiver)
+
+
 @dataclass
 class Inbox:
     """What one receiver was sent."""
 
     receiver: Receiver
     ids: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    @property
+    def callback(self) -> dict[str, str]:
+        return {"url": self.receiver.url}
 
     def read(self) -> dict[str, list[str]]:
         """The webhook-ids of every delivery, by transcription."""
@@ -46,25 +57,36 @@ class Inbox:
         return self.ids
 
 
-def is_settled(transcriptions: Transcriptions, name: str) -> Callable[[], Transcription | None]:
-    """Whether it has ended, and its receiver knows; not so while the API server does not answer."""
+def wait_until_settled(made: Transcriptions, name: str) -> Transcription:
+    """Once it has ended and its receiver knows; the API server may be away meanwhile."""
 
     def look() -> Transcription | None:
         try:
-            found = transcriptions.read(name)
+            found = made.read(name)
         except AssertionError:
             return None
         return found if found.status.settled else None
 
-    return look
+    return wait_for(look, 180, f"{name} is over and told")
 
 
-def is_waiting_for_a_gpu(transcriptions: Transcriptions, name: str) -> bool:
-    return [pod["status"]["phase"] for pod in transcriptions.pods(name)] == ["Pending"]
+def start_two(made: Transcriptions, media: Speech, later: Speech, callback: dict[str, str]) -> tuple[str, str]:
+    """One at work, and one in line that waits for its GPUs."""
+    running, queued = an_id("running"), an_id("queued")
+    with made.watch(running) as watch:
+        made.create(running, made.store(media.mp3, "a.mp3"), callback=callback, resources=EVERY_GPU)
+        watch.until(is_transcribing(1), 90, "one is at work")
+    made.create(queued, made.store(later.mp4, "a.mp4"), callback=callback)
+    wait_for(lambda: [pod["status"]["phase"] for pod in made.pods(queued)] == ["Pending"], 60, "one is in line")
+    return running, queued
+
+
+def ask_replicas(kubectl: Kubectl, name: str) -> list[Document | None]:
+    """What each replica of the API says of a job; None when it knows none of that name."""
+    return [ask_replica(kubectl, pod, name) for pod in kubectl.pods_of(f"{RELEASE}-api")]
 
 
 def ask_replica(kubectl: Kubectl, pod: str, name: str) -> Document | None:
-    """What one replica of the API says of a job; None when it knows none of that name."""
     path = f"/api/v1/namespaces/{kubectl.namespace}/pods/{pod}:8080/proxy{PREFIX}/status/{name}"
     try:
         document: Document = json.loads(kubectl.run("get", "--raw", path))
@@ -74,74 +96,57 @@ def ask_replica(kubectl: Kubectl, pod: str, name: str) -> Document | None:
     return document
 
 
+def id_of(transcription: Transcription) -> str:
+    record = transcription.status.callback
+    assert record is not None
+    assert record.state is CallbackState.DELIVERED
+    return record.id
+
+
 @pytest.mark.parametrize("options", [BUMP, ()], ids=["bumped", "plain"])
 def test_f36_results_are_adopted_and_told_once_when_the_cluster_is_put_back_to_a_backup(
     transcriptions: Transcriptions,
     etcd: Etcd,
+    inbox: Inbox,
     clip: Speech,
     talk: Speech,
-    host_address: str,
+    lecture: Speech,
     options: tuple[str, ...],
 ) -> None:
     """By then two have ended that the backup knows at work and in line, and one was asked for that it does not know."""
-    kubectl, bucket = transcriptions.kubectl, transcriptions.bucket
-    over, running, queued, lost = (an_id(purpose) for purpose in ("over", "running", "queued", "lost"))
-    redone = (running, queued)
-    media = transcriptions.store(talk.mp4, "talk.mp4")
+    kubectl, over, lost = transcriptions.kubectl, an_id("over"), an_id("lost")
     video_url = transcriptions.service.upload(clip.mp4)["video_url"]
-    with Receiver(host_address) as receiver:
-        receiver.open()
-        inbox, callback = Inbox(receiver), {"url": receiver.url}
-        transcriptions.create(over, transcriptions.store(clip.mp4, "clip.mp4"), callback=callback)
-        wait_for(is_settled(transcriptions, over), 120, "one is over and told")
-        with transcriptions.watch(running) as watch:
-            transcriptions.create(running, media, callback=callback, resources=EVERY_GPU)
-            watch.until(is_transcribing(5), 90, "one is at work")
-        transcriptions.create(queued, media, callback=callback)
-        wait_for(lambda: is_waiting_for_a_gpu(transcriptions, queued), 60, "one is in line")
+    transcriptions.create(over, transcriptions.store(clip.mp4, "a.mp4"), callback=inbox.callback)
+    wait_until_settled(transcriptions, over)
+    names = start_two(transcriptions, lecture, talk, inbox.callback)
+    etcd.back_up()
+    assert transcriptions.read(names[0]).status.state is State.RUNNING, "it ended before the backup was taken"
+    transcriptions.service.process_video(lost, video_url)
+    before = {name: wait_until_settled(transcriptions, name) for name in names}
+    stored = {name: transcriptions.output(name, "json") for name in names}
+    wait_until_settled(transcriptions, lost)
+    kubectl.delete("job", build_job_name(names[1], 1))  # as its TTL does within ten minutes
+    etcd.pass_versions(5_000)
 
-        etcd.back_up()
-        transcriptions.service.process_video(lost, video_url)
-        before = {name: wait_for(is_settled(transcriptions, name), 180, f"{name} is told") for name in redone}
-        wait_for(lambda: transcriptions.read(lost).status.settled, 120, "the new one is over")
-        stored = {name: transcriptions.output(name, "json") for name in redone}
-        kubectl.delete("job", build_job_name(queued, 1))  # as its TTL does within ten minutes
+    etcd.roll_back(*options)
+    wait_for(lambda: is_whole(kubectl), LONGEST_BACKOFF_SECONDS, "the control plane is back")
+    wait_for(lambda: not any(ask_replicas(kubectl, lost)), 90, "the API forgets what is lost")
+    wait_for(lambda: transcriptions.service.retry_process_video(lost, video_url), 30, "it is asked for again")
+    after = {name: wait_until_settled(transcriptions, name) for name in names}
+    wait_until_settled(transcriptions, lost)
+    wait_for(
+        lambda: {(answer or {}).get("status") for answer in ask_replicas(kubectl, lost)} == {"completed"},
+        90,
+        "every replica of the API sees what is new",
+    )
 
-        etcd.roll_back(*options)
-        wait_for(lambda: is_whole(kubectl), LONGEST_BACKOFF_SECONDS, "the control plane is back")
-        for pod in kubectl.pods_of(f"{RELEASE}-api"):
-            wait_for(lambda pod=pod: ask_replica(kubectl, pod, lost) is None, 90, "the API forgets what is lost")
-        transcriptions.service.process_video(lost, video_url)
-        for name in redone:
-            after = wait_for(is_settled(transcriptions, name), 120, f"{name} has ended again").status
-            assert after.state is State.SUCCEEDED, after.message
-            assert after.attempt == 1
-            assert after.result == before[name].status.result
-            assert after.callback is not None
-            assert after.callback.state is CallbackState.DELIVERED
-            assert bucket.read(after.result.key) == stored[name], "it was computed again"
-        again = wait_for(is_settled(transcriptions, lost), 120, "what was lost is asked for again, and ends").status
-        assert again.state is State.SUCCEEDED, again.message
-        for pod in kubectl.pods_of(f"{RELEASE}-api"):
-            wait_for(lambda pod=pod: is_completed(ask_replica(kubectl, pod, lost)), 90, "the API follows")
-        assert "transcript found" in kubectl.run("logs", f"job/{build_job_name(queued, 1)}")
-        ids = inbox.read()
-    assert transcriptions.read(over).status.settled
-    assert len(ids[over]) == 1, "one that the backup knows as told was told again"
-    assert {name: set(ids[name]) for name in redone} == {name: {record_id(before[name])} for name in redone}
-    assert [job_name for name in redone for job_name in jobs_of(kubectl, name)] == [f"{name}-1" for name in redone]
-
-
-def is_completed(document: Document | None) -> bool:
-    return document is not None and document["status"] == "completed"
-
-
-def record_id(transcription: Transcription) -> str:
-    assert transcription.status.callback is not None
-    return transcription.status.callback.id
-
-
-def jobs_of(kubectl: Kubectl, name: str) -> list[str]:
-    """The Jobs that one transcription owns."""
-    owners = {job["metadata"]["name"]: job["metadata"]["ownerReferences"][0]["name"] for job in kubectl.list("job")}
-    return sorted(job for job, owner in owners.items() if owner == name)
+    for name in names:
+        assert after[name].status.state is State.SUCCEEDED, after[name].status.message
+        assert after[name].status.attempt == 1
+        assert after[name].status.result == before[name].status.result
+        assert id_of(after[name]) == id_of(before[name])
+        assert set(inbox.read()[name]) == {id_of(before[name])}
+        assert transcriptions.output(name, "json") == stored[name], "it was computed again"
+        assert transcriptions.job(name, 2) is None
+    assert "transcript found" in kubectl.run("logs", f"job/{build_job_name(names[1], 1)}")
+    assert len(inbox.read()[over]) == 1, "one that the backup knows as told was told again"

@@ -1,5 +1,7 @@
 """The dev cluster's etcd in an operator's hands: a backup is taken, and the whole cluster put back to it."""
 
+import base64
+import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +37,13 @@ class Etcd:
         me = (f"--cert={KEYS}/server.crt", f"--key={KEYS}/server.key")
         self._run("rm", "-f", BACKUP)
         self._run(f"{PLACE}/etcdctl", *door, *me, "snapshot", "save", BACKUP)
+
+    def pass_versions(self, count: int) -> None:
+        """Have so many versions go by, as in some minutes of a busy cluster."""
+        keys = ("--cacert", f"{KEYS}/ca.crt", "--cert", f"{KEYS}/server.crt", "--key", f"{KEYS}/server.key")
+        body = json.dumps({"key": base64.b64encode(b"/passed").decode(), "value": ""})
+        url = f"https://127.0.0.1:2379/v3/kv/put?[1-{count}]"
+        self._run("curl", "--silent", "--fail", "--parallel", *keys, "--data", body, "--output", "/dev/null", url)
 
     def roll_back(self, *options: str) -> None:
         """Put the cluster back to the backup, as after the loss of its disk.
