@@ -21,7 +21,7 @@ BACKUP, RESTORED = "/var/lib/etcd-backup.db", "/var/lib/etcd-restored"
 KEYS = "/etc/kubernetes/pki/etcd"
 STORE = ("etcd", "kube-apiserver")
 WATCHERS = ("kube-controller-manager", "kube-scheduler", "kube-proxy", "coredns")
-BUMP = ("--bump-revision=1000000000", "--mark-compacted")
+BUMP = ("--bump-revision=1000000", "--mark-compacted")
 """As etcd's guide has it: versions go on rising, and every watch of before is told that it is too old."""
 
 
