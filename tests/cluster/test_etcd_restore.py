@@ -9,6 +9,7 @@ import pytest
 
 from crds.transcriptionjob import CallbackState, State, Transcription
 from crds.worker import build_job_name
+from dev import cluster
 from tests.cluster.conftest import RELEASE
 from tests.support.control_plane import LONGEST_BACKOFF_SECONDS, is_whole
 from tests.support.etcd import BUMP, Etcd, the_etcd
@@ -20,7 +21,9 @@ from tests.support.transcriptions import Transcriptions, an_id, is_transcribing
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.last, pytest.mark.soak]
-EVERY_GPU = {"gpu": 2}
+NO_GPU = {"gpu": 0}
+A_SLICE = {"gpu": 1, "gpuResource": "nvidia.com/mig-1g.10gb"}
+"""Of a GPU that the node does not have at first."""
 
 
 @pytest.fixture
@@ -29,6 +32,8 @@ def etcd(kubectl: Kubectl) -> Iterator[Etcd]:
     with the_etcd() as made:
         yield made
     wait_for(lambda: is_whole(kubectl), LONGEST_BACKOFF_SECONDS, "the control plane is back")
+    cluster.advertise_gpus()
+    advertise_slice(kubectl, 0)
 
 
 @pytest.fixture
@@ -71,14 +76,22 @@ def wait_until_settled(made: Transcriptions, name: str) -> Transcription:
 
 
 def start_two(made: Transcriptions, media: Speech, later: Speech, callback: dict[str, str]) -> tuple[str, str]:
-    """One at work, and one in line that waits for its GPUs."""
+    """One at work, and one in line that waits for its slice."""
     running, queued = an_id("running"), an_id("queued")
+    made.create(queued, made.store(later.mp4, "a.mp4"), callback=callback, resources=A_SLICE)
     with made.watch(running) as watch:
-        made.create(running, made.store(media.mp3, "a.mp3"), callback=callback, resources=EVERY_GPU)
+        made.create(running, made.store(media.mp3, "a.mp3"), callback=callback, resources=NO_GPU)
         watch.until(is_transcribing(1), 90, "one is at work")
-    made.create(queued, made.store(later.mp4, "a.mp4"), callback=callback)
-    wait_for(lambda: [pod["status"]["phase"] for pod in made.pods(queued)] == ["Pending"], 60, "one is in line")
+    wait_for(lambda: [pod["status"]["phase"] for pod in made.pods(queued)] == ["Pending"], 30, "one is in line")
     return running, queued
+
+
+def advertise_slice(kubectl: Kubectl, count: int) -> None:
+    """As a device plugin does."""
+    [node] = kubectl.list("node")
+    change = {"status": {"capacity": {A_SLICE["gpuResource"]: str(count)}}}
+    words = ("--subresource=status", "--type=merge", f"--patch={json.dumps(change)}")
+    kubectl.run("patch", "node", node["metadata"]["name"], *words)
 
 
 def ask_replicas(kubectl: Kubectl, name: str) -> list[Document | None]:
@@ -116,12 +129,13 @@ def test_f36_results_are_adopted_and_told_once_when_the_cluster_is_put_back_to_a
     """By then two have ended that the backup knows at work and in line, and one was asked for that it does not know."""
     kubectl, over, lost = transcriptions.kubectl, an_id("over"), an_id("lost")
     video_url = transcriptions.service.upload(clip.mp4)["video_url"]
-    transcriptions.create(over, transcriptions.store(clip.mp4, "a.mp4"), callback=inbox.callback)
+    transcriptions.create(over, transcriptions.store(clip.mp4, "a.mp4"), callback=inbox.callback, resources=NO_GPU)
     wait_until_settled(transcriptions, over)
     names = start_two(transcriptions, lecture, talk, inbox.callback)
     etcd.back_up()
     assert transcriptions.read(names[0]).status.state is State.RUNNING, "it ended before the backup was taken"
     transcriptions.service.process_video(lost, video_url)
+    advertise_slice(kubectl, 1)
     before = {name: wait_until_settled(transcriptions, name) for name in names}
     stored = {name: transcriptions.output(name, "json") for name in names}
     wait_until_settled(transcriptions, lost)
@@ -130,6 +144,8 @@ def test_f36_results_are_adopted_and_told_once_when_the_cluster_is_put_back_to_a
 
     etcd.roll_back(*options)
     wait_for(lambda: is_whole(kubectl), LONGEST_BACKOFF_SECONDS, "the control plane is back")
+    cluster.advertise_gpus()  # the kubelet forgets at its start what no device plugin tells it
+    advertise_slice(kubectl, 1)
     wait_for(lambda: not any(ask_replicas(kubectl, lost)), 90, "the API forgets what is lost")
     wait_for(lambda: transcriptions.service.retry_process_video(lost, video_url), 30, "it is asked for again")
     after = {name: wait_until_settled(transcriptions, name) for name in names}
