@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from botocore.response import StreamingBody
     from types_boto3_s3.client import S3Client
 
-CHUNK_BYTES = 1 << 18
+CHUNK_BYTES = 1 << 16
+"""What is lost when a connection breaks."""
 WRITE_PAUSES_SECONDS = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 64.0)
 """Between tries to store a file, each of which is four of boto3's own: losing it would cost the whole run."""
 NO_BUCKET_SENTENCE = "There is no such bucket: check the source of the request and send a new one."

@@ -117,7 +117,7 @@ def test_the_first_window_is_there_before_the_last_byte_was_sent(name: str, reco
     content = (recordings / name).read_bytes()
     shelf = Shelf(content, held=len(content) * 9 // 10 // 16384 * 16384)
     with serving(shelf), coming(shelf, tmp_path) as sound:
-        assert len(sound.read_samples(0, 31 * 16000)) == 31 * BYTES_PER_SECOND
+        assert len(sound.read_samples(0, 20 * 16000)) == 20 * BYTES_PER_SECOND
         assert not sound.is_whole
         shelf.release.set()
         assert sound.wait() > (SECONDS - 1) * BYTES_PER_SECOND
@@ -129,7 +129,7 @@ def test_a_broken_connection_is_taken_up_again(recordings: Path, tmp_path: Path)
     with serving(Shelf(content, breaks=[middle, middle + 40_000])) as shelf, coming(shelf, tmp_path) as sound:
         assert sound.read(0, sound.wait()) == decode(probe(recordings / "tone.flac", 100), 100)
     assert len(shelf.ranges) == 3
-    assert all(middle - 40_000 < first <= middle + 40_000 for first, _ in shelf.ranges[1:])
+    assert all(middle - 80_000 < first <= middle + 40_000 for first, _ in shelf.ranges[1:])
 
 
 @pytest.mark.usefixtures("_small_parts")
