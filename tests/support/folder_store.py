@@ -1,6 +1,6 @@
 """A folder that stands in for S3 where media is read."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,7 +26,7 @@ class FolderStore:
         return Range(start, end - start, total, "abc", _read(path, start, end))
 
 
-def _read(path: Path, at: int, end: int) -> Iterator[bytes]:
+def _read(path: Path, at: int, end: int) -> Generator[bytes]:
     with path.open("rb") as file:
         file.seek(at)
         while chunk := file.read(min(CHUNK, end - at)):

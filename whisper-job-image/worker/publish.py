@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import boto3
@@ -44,7 +44,7 @@ class Range(NamedTuple):
     size_bytes: int
     total_bytes: int
     etag: str | None
-    chunks: Iterator[bytes]
+    chunks: Generator[bytes]
 
 
 class TakenError(Exception):
@@ -157,7 +157,7 @@ class Store:
         return act()
 
 
-def _read_chunks(body: "StreamingBody") -> Iterator[bytes]:
+def _read_chunks(body: "StreamingBody") -> Generator[bytes]:
     try:
         yield from body.iter_chunks(CHUNK_BYTES)
     except (BotoCoreError, OSError) as error:
