@@ -82,6 +82,7 @@ def serving(shelf: Shelf) -> Iterator[Shelf]:
     """Until then it is at `url`."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, shelf))
     server.daemon_threads = True
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # whoever wants no more just goes
     shelf.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()

@@ -56,7 +56,11 @@ class Fetch:
 
     def _run(self, max_bytes: int) -> None:
         first = self._store.open_range(self._source, 0, PART_BYTES)
-        check_size(first.total_bytes, max_bytes)
+        try:
+            check_size(first.total_bytes, max_bytes)
+        except WorkerError:
+            first.close()
+            raise
         self._media.expected_size = first.total_bytes
         if self._source.etag is None:  # from here on it is that version or none
             self._source = self._source.model_copy(update={"etag": first.etag})

@@ -45,6 +45,8 @@ class Range(NamedTuple):
     total_bytes: int
     etag: str | None
     chunks: Generator[bytes]
+    close: Callable[[], None] = lambda: None
+    """For who reads none of it."""
 
 
 class TakenError(Exception):
@@ -85,9 +87,9 @@ class Store:
             )
         except (ClientError, BotoCoreError) as error:
             raise _explain_fetch(error) from error
-        size, whole = answer["ContentLength"], answer.get("ContentRange")
+        size, whole, body = answer["ContentLength"], answer.get("ContentRange"), answer["Body"]
         total = int(whole.rpartition("/")[2]) if whole else size
-        return Range(start if whole else 0, size, total, answer.get("ETag"), _read_chunks(answer["Body"]))
+        return Range(start if whole else 0, size, total, answer.get("ETag"), _read_chunks(body), body.close)
 
     def read(self, key: str) -> bytes:
         """A file that was stored earlier; StorageUnavailableError when it cannot be read."""
