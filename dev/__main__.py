@@ -2,7 +2,7 @@
 
 import sys
 
-from dev import commands, state
+from dev import commands, kustomize, state
 from dev.docker import EngineError
 from dev.process import ProgramError
 from dev.s3_request import S3Error
@@ -16,6 +16,7 @@ COMMANDS = {
     "soak": commands.soak,
     "lint": commands.lint,
     "lock": commands.lock,
+    "kustomize": kustomize.write,
     "down": commands.down,
 }
 
