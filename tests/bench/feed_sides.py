@@ -20,10 +20,11 @@ import torch
 import whisper
 
 from tests.bench.worker_units import DECODED, FEED_MEMORY, FIRST_WINDOW, HOUR_SECONDS, WINDOWS
+from tests.support.folder_store import open_recording
 from worker import media, windows
 from worker.cpu import count_cpus
-from worker.engine.door import CHUNK_SAMPLES
 from worker.engine.mel import measure_windows
+from worker.sound import BYTES_PER_SECOND
 
 N_MELS, CPU = 80, torch.device("cpu")
 LONGEST_SECONDS = 2.0 * HOUR_SECONDS
@@ -39,15 +40,13 @@ def main(side: str, path: str) -> None:
 
 def read_windows(path: Path) -> Iterator[Any]:
     """Ours: spectrograms of windows, as soon as they are there."""
-    samples = read_samples(path)
-    pieces = range(0, len(samples), 2 * CHUNK_SAMPLES)
-    chunks = (np.frombuffer(samples[start : start + 2 * CHUNK_SAMPLES], dtype="<i2") for start in pieces)
-    source = windows.cut(chunks)
-    for first in source:
-        yield measure_windows([first.samples], N_MELS, CPU, torch.float32)
-        break
-    for some in batched(source, WINDOWS):
-        yield measure_windows([window.samples for window in some], N_MELS, CPU, torch.float32)
+    with open_recording(path, LONGEST_SECONDS) as sound:
+        source = windows.cut(np.frombuffer(chunk, dtype="<i2") for chunk in sound.chunks())
+        for first in source:
+            yield measure_windows([first.samples], N_MELS, CPU, torch.float32)
+            break
+        for some in batched(source, WINDOWS):
+            yield measure_windows([window.samples for window in some], N_MELS, CPU, torch.float32)
 
 
 def read_samples(path: Path) -> bytearray:
@@ -100,7 +99,7 @@ def time_decoding(decode: Callable[[], bytes | bytearray]) -> tuple[dict[str, fl
     began_at = time.perf_counter()
     samples = decode()
     seconds = time.perf_counter() - began_at
-    return {DECODED: len(samples) / media.BYTES_PER_SECOND / seconds}, hashlib.sha256(samples).hexdigest()
+    return {DECODED: len(samples) / BYTES_PER_SECOND / seconds}, hashlib.sha256(samples).hexdigest()
 
 
 def peak_bytes() -> int:

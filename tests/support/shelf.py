@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -64,7 +64,8 @@ class _Handler(BaseHTTPRequestHandler):
             if not shelf.may_send(at):
                 self.close_connection = True
                 return None
-            self.wfile.write(shelf.content[at : min(at + CHUNK, end)])
+            with suppress(ConnectionError):  # whoever wants no more just goes
+                self.wfile.write(shelf.content[at : min(at + CHUNK, end)])
         return None
 
     def _refuse(self, status: int, code: str) -> None:
@@ -81,6 +82,7 @@ def serving(shelf: Shelf) -> Iterator[Shelf]:
     """Until then it is at `url`."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, shelf))
     server.daemon_threads = True
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # whoever wants no more just goes
     shelf.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()

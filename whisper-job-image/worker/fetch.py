@@ -6,6 +6,7 @@ A connection that breaks is taken up again where it broke, as long as the file i
 import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from threading import Lock, Thread
 from typing import NamedTuple, Protocol
 
@@ -16,6 +17,7 @@ from worker.publish import Range
 
 PART_BYTES = 8 << 20
 CONNECTIONS = 4
+THREAD_NAME = "fetch"
 PAUSES_SECONDS = (1.0, 2.0, 4.0)
 """Between tries that bring nothing, each of which is four of boto3's own."""
 
@@ -54,13 +56,19 @@ class Fetch:
 
     def _run(self, max_bytes: int) -> None:
         first = self._store.open_range(self._source, 0, PART_BYTES)
-        check_size(first.total_bytes, max_bytes)
+        try:
+            check_size(first.total_bytes, max_bytes)
+        except WorkerError:
+            first.close()
+            raise
         self._media.expected_size = first.total_bytes
         if self._source.etag is None:  # from here on it is that version or none
             self._source = self._source.model_copy(update={"etag": first.etag})
         starts = range(first.size_bytes, first.total_bytes, PART_BYTES)
         self._parts = iter([_Part(start, min(start + PART_BYTES, first.total_bytes)) for start in starts])
-        others = [Thread(target=self._help, daemon=True) for _ in range(min(CONNECTIONS - 1, len(starts)))]
+        others = [
+            Thread(target=self._help, name=THREAD_NAME, daemon=True) for _ in range(min(CONNECTIONS - 1, len(starts)))
+        ]
         for thread in others:
             thread.start()
         self._fetch(_Part(0, first.size_bytes), first)
@@ -88,9 +96,10 @@ class Fetch:
         at, pauses = part.start, iter(PAUSES_SECONDS)
         while at < part.end:
             try:
-                for chunk in (opened or self._open(_Part(at, part.end))).chunks:
-                    self._media.put(at, chunk)
-                    at, pauses = at + len(chunk), iter(PAUSES_SECONDS)
+                with closing((opened or self._open(_Part(at, part.end))).chunks) as chunks:
+                    for chunk in chunks:
+                        self._media.put(at, chunk)
+                        at, pauses = at + len(chunk), iter(PAUSES_SECONDS)
                 self._check_end(part, at)
             except StorageUnavailableError as error:
                 self._wait(next(pauses, None), at, error)

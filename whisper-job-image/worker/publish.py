@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import boto3
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from botocore.response import StreamingBody
     from types_boto3_s3.client import S3Client
 
-CHUNK_BYTES = 1 << 18
+CHUNK_BYTES = 1 << 16
+"""What is lost when a connection breaks."""
 WRITE_PAUSES_SECONDS = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 64.0)
 """Between tries to store a file, each of which is four of boto3's own: losing it would cost the whole run."""
 NO_BUCKET_SENTENCE = "There is no such bucket: check the source of the request and send a new one."
@@ -43,7 +44,9 @@ class Range(NamedTuple):
     size_bytes: int
     total_bytes: int
     etag: str | None
-    chunks: Iterator[bytes]
+    chunks: Generator[bytes]
+    close: Callable[[], None] = lambda: None
+    """For who reads none of it."""
 
 
 class TakenError(Exception):
@@ -84,9 +87,9 @@ class Store:
             )
         except (ClientError, BotoCoreError) as error:
             raise _explain_fetch(error) from error
-        size, whole = answer["ContentLength"], answer.get("ContentRange")
+        size, whole, body = answer["ContentLength"], answer.get("ContentRange"), answer["Body"]
         total = int(whole.rpartition("/")[2]) if whole else size
-        return Range(start if whole else 0, size, total, answer.get("ETag"), _read_chunks(answer["Body"]))
+        return Range(start if whole else 0, size, total, answer.get("ETag"), _read_chunks(body), body.close)
 
     def read(self, key: str) -> bytes:
         """A file that was stored earlier; StorageUnavailableError when it cannot be read."""
@@ -156,7 +159,7 @@ class Store:
         return act()
 
 
-def _read_chunks(body: "StreamingBody") -> Iterator[bytes]:
+def _read_chunks(body: "StreamingBody") -> Generator[bytes]:
     try:
         yield from body.iter_chunks(CHUNK_BYTES)
     except (BotoCoreError, OSError) as error:

@@ -36,8 +36,12 @@ class Sound(Growing):
         return self.read(start * SAMPLE_BYTES, count * SAMPLE_BYTES)
 
     def chunks(self) -> Iterator[bytes]:
-        """All samples in order, each half minute as soon as it is there."""
+        """All samples in order, as soon as there is a second of them, and at most half a minute at once."""
         at = 0
-        while chunk := self.read_samples(at, CHUNK_SAMPLES):
+        while chunk := self._take(at):
             yield chunk
             at += len(chunk) // SAMPLE_BYTES
+
+    def _take(self, at: int) -> bytes:
+        there = self.reach((at + SAMPLES_PER_SECOND) * SAMPLE_BYTES) // SAMPLE_BYTES
+        return self.read_samples(at, min(CHUNK_SAMPLES, there - at))

@@ -26,7 +26,7 @@ from worker.errors import (
     UnsupportedMediaError,
     WorkerError,
 )
-from worker.fetch import Fetch, Fetching
+from worker.fetch import THREAD_NAME, Fetch, Fetching
 from worker.growing import Growing
 from worker.media import Media, TooHeavyError
 from worker.mp3_size import Blanked, find_size_field
@@ -63,7 +63,10 @@ def open_sound(store: Fetching, source: Source, folder: Path, caps: Caps, sandbo
 
     fetch, decoding = Fetch(store, source, file), Decoding(file, sound, caps.audio_seconds, sandbox)
     works = (lambda: fetch.run(caps.input_bytes), decoding.run)
-    threads = [Thread(target=_guard, args=(work, fail), daemon=True) for work in works]
+    threads = [
+        Thread(target=_guard, args=(work, fail), name=name, daemon=True)
+        for work, name in zip(works, (THREAD_NAME, "decode"), strict=True)
+    ]
     for thread in threads:
         thread.start()
     try:

@@ -15,11 +15,11 @@ import pytest
 
 from crds.reasons import Reason
 from crds.transcriptionjob import Source
+from tests.support.folder_store import FolderStore
 from tests.support.hostile import CASES, SAMPLES, Workshop, open_workshop
 from tests.support.hostile_mutants import Mutant, breed
 from worker.errors import WorkerError
 from worker.media import decode, probe
-from worker.publish import Range
 from worker.sandbox import NO_PIPES, Limits, Output, Pipes, Sandbox
 from worker.stream import Caps, open_sound
 
@@ -78,23 +78,13 @@ def find_streamed_end(path: Path, max_seconds: float, sandbox: Sandbox) -> str:
     """The same when it comes from S3."""
     caps = Caps(1 << 30, max_seconds)
     try:
-        with open_sound(Folder(path.parent), Source(bucket="b", key=path.name), path.parent, caps, sandbox) as sound:
+        with open_sound(
+            FolderStore(path.parent), Source(bucket="b", key=path.name), path.parent, caps, sandbox
+        ) as sound:
             assert sound.wait()
     except WorkerError as error:
         return error.reason
     return SAMPLES
-
-
-class Folder:
-    """Stands in for S3."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def open_range(self, source: Source, start: int, end: int) -> Range:
-        content = (self._path / source.key).read_bytes()
-        found = content[start:end]
-        return Range(start, len(found), len(content), "abc", iter([found]))
 
 
 @pytest.mark.parametrize("find_end", [find_end, find_streamed_end])

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,17 +49,24 @@ SOUND = f"sine=frequency=440:sample_rate=44100:duration={SECONDS},volume='0.5+0.
 PICTURES = f"testsrc=size=64x48:rate=2:duration={SECONDS}"
 
 
+class Recordings:
+    """The same sound in everything; a file is made when it is first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __truediv__(self, name: str) -> Path:
+        path, options = self._folder / name, {**PIPED, **WHOLE}[name]
+        if not path.exists():
+            inputs = ["-f", "lavfi", "-i", SOUND, "-f", "lavfi", "-i", PICTURES]
+            video = ("-map", "1:v") if options[:2] == FILM[:2] else ()
+            subprocess.run(["ffmpeg", "-v", "error", *inputs, "-map", "0:a", *video, *options, str(path)], check=True)
+        return path
+
+
 @pytest.fixture(scope="module")
-def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Some of everything."""
-    folder = tmp_path_factory.mktemp("recordings")
-    outputs = []
-    for name, options in {**PIPED, **WHOLE}.items():
-        video = ("-map", "1:v") if FILM[0] in options else ()
-        outputs += ["-map", "0:a", *video, *options, str(folder / name)]
-    command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", SOUND, "-f", "lavfi", "-i", PICTURES, *outputs]
-    subprocess.run(command, check=True)
-    return folder
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Recordings:
+    return Recordings(tmp_path_factory.mktemp("recordings"))
 
 
 @contextmanager
@@ -75,6 +83,15 @@ def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
     monkeypatch.setattr(fetch, "PAUSES_SECONDS", (0.0, 0.0, 0.0))
+
+
+@pytest.fixture(autouse=True)
+def _all_connections_end() -> Iterator[None]:
+    """Nobody waits for them in a pod."""
+    yield
+    for thread in threading.enumerate():
+        if thread.name == fetch.THREAD_NAME:
+            thread.join(10)
 
 
 @pytest.fixture
@@ -95,7 +112,7 @@ def was_piped(caplog: pytest.LogCaptureFixture) -> list[bool]:
 @pytest.mark.usefixtures("_small_parts")
 @pytest.mark.parametrize("name", [*PIPED, *WHOLE])
 def test_the_samples_are_those_of_the_file(
-    name: str, recordings: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    name: str, recordings: Recordings, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
     found, wanted = hear((recordings / name).read_bytes(), tmp_path), decode(probe(recordings / name, 100), 100)
@@ -104,7 +121,7 @@ def test_the_samples_are_those_of_the_file(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_two_mp3_files_in_one_are_both_heard(recordings: Path, tmp_path: Path) -> None:
+def test_two_mp3_files_in_one_are_both_heard(recordings: Recordings, tmp_path: Path) -> None:
     path = tmp_path / "both"
     path.write_bytes((recordings / "tone.mp3").read_bytes() * 2)
     found = hear(path.read_bytes(), tmp_path)
@@ -113,28 +130,30 @@ def test_two_mp3_files_in_one_are_both_heard(recordings: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", ["tone.mp3", "film.mkv", "early.mp4", "tone.opus"])
-def test_the_first_window_is_there_before_the_last_byte_was_sent(name: str, recordings: Path, tmp_path: Path) -> None:
+def test_the_first_window_is_there_before_the_last_byte_was_sent(
+    name: str, recordings: Recordings, tmp_path: Path
+) -> None:
     content = (recordings / name).read_bytes()
     shelf = Shelf(content, held=len(content) * 9 // 10 // 16384 * 16384)
     with serving(shelf), coming(shelf, tmp_path) as sound:
-        assert len(sound.read_samples(0, 31 * 16000)) == 31 * BYTES_PER_SECOND
+        assert len(sound.read_samples(0, 20 * 16000)) == 20 * BYTES_PER_SECOND
         assert not sound.is_whole
         shelf.release.set()
         assert sound.wait() > (SECONDS - 1) * BYTES_PER_SECOND
 
 
-def test_a_broken_connection_is_taken_up_again(recordings: Path, tmp_path: Path) -> None:
+def test_a_broken_connection_is_taken_up_again(recordings: Recordings, tmp_path: Path) -> None:
     content = (recordings / "tone.flac").read_bytes()
     middle = len(content) // 2
     with serving(Shelf(content, breaks=[middle, middle + 40_000])) as shelf, coming(shelf, tmp_path) as sound:
         assert sound.read(0, sound.wait()) == decode(probe(recordings / "tone.flac", 100), 100)
     assert len(shelf.ranges) == 3
-    assert all(middle - 40_000 < first <= middle + 40_000 for first, _ in shelf.ranges[1:])
+    assert all(middle - 80_000 < first <= middle + 40_000 for first, _ in shelf.ranges[1:])
 
 
 @pytest.mark.usefixtures("_small_parts")
 @pytest.mark.parametrize("name", ["tone.mp3", "late.mp4"])
-def test_a_file_that_changes_meanwhile_is_refused(name: str, recordings: Path, tmp_path: Path) -> None:
+def test_a_file_that_changes_meanwhile_is_refused(name: str, recordings: Recordings, tmp_path: Path) -> None:
     content = (recordings / name).read_bytes()
     with (
         serving(Shelf(content, changes_at=len(content) // 4)) as shelf,
@@ -145,7 +164,7 @@ def test_a_file_that_changes_meanwhile_is_refused(name: str, recordings: Path, t
 
 
 @pytest.mark.parametrize("name", ["tone.wav", "film.avi"])
-def test_a_file_is_refused_when_it_is_too_large_or_too_long(name: str, recordings: Path, tmp_path: Path) -> None:
+def test_a_file_is_refused_when_it_is_too_large_or_too_long(name: str, recordings: Recordings, tmp_path: Path) -> None:
     content = (recordings / name).read_bytes()
     for caps in ({"max_bytes": len(content) - 1}, {"max_seconds": SECONDS // 2}):
         with pytest.raises(TooLongError):
@@ -158,7 +177,7 @@ def test_an_empty_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["tone.mp3", "tone.flac", "early.mp4", "late.mp4", "film.mkv", "film.ts", "tone.ogg"])
-def test_a_cut_off_file_ends_as_it_does_on_disk(name: str, recordings: Path, tmp_path: Path) -> None:
+def test_a_cut_off_file_ends_as_it_does_on_disk(name: str, recordings: Recordings, tmp_path: Path) -> None:
     content = (recordings / name).read_bytes()
     content = content[: len(content) // 2]
     path = tmp_path / "cut"
@@ -175,7 +194,7 @@ def find_end(run: Callable[[], bytes | bytearray]) -> object:
 
 
 def test_the_rest_of_an_early_index_comes_from_the_file_when_the_pipe_ends_before(
-    recordings: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    recordings: Recordings, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.stream.SHORT_SECONDS", -10.0)
     caplog.set_level("INFO")
@@ -184,7 +203,7 @@ def test_the_rest_of_an_early_index_comes_from_the_file_when_the_pipe_ends_befor
     assert was_piped(caplog) == [True, False]
 
 
-def test_a_decoder_that_is_killed_ran_out_of_memory(recordings: Path, tmp_path: Path) -> None:
+def test_a_decoder_that_is_killed_ran_out_of_memory(recordings: Recordings, tmp_path: Path) -> None:
     content = (recordings / "tone.wav").read_bytes()
     shelf = Shelf(content, held=len(content) // 2)
     with serving(shelf), coming(shelf, tmp_path) as sound:
@@ -201,7 +220,7 @@ def find_children() -> list[int]:
     return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
-def test_nothing_runs_on_when_the_sound_is_wanted_no_more(recordings: Path, tmp_path: Path) -> None:
+def test_nothing_runs_on_when_the_sound_is_wanted_no_more(recordings: Recordings, tmp_path: Path) -> None:
     content = (recordings / "tone.wav").read_bytes()
     shelf = Shelf(content, held=len(content) // 2)
     with serving(shelf):

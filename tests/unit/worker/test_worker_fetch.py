@@ -1,6 +1,6 @@
 """The file on its way out of S3: ranges side by side, broken ones taken up again, and those that cannot be had."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,7 +42,7 @@ class FakeS3:
         start, end = (start, min(end, len(self.content))) if self.knows_ranges else (0, len(self.content))
         return Range(start, end - start, len(self.content), '"new"', self._read(start, end))
 
-    def _read(self, start: int, end: int) -> Iterator[bytes]:
+    def _read(self, start: int, end: int) -> Generator[bytes]:
         for at in range(start, end, CHUNK):
             self.spoil(at)
             yield self.content[at : min(at + CHUNK, end)]

@@ -114,3 +114,17 @@ def test_the_chunks_are_all_of_the_sound(tmp_path: Path) -> None:
     chunks = list(sound.chunks())
     assert [len(chunk) // BYTES_PER_SECOND for chunk in chunks] == [30, 30, 5]
     assert b"".join(chunks) == content
+
+
+def test_a_chunk_is_what_is_there_when_the_rest_is_still_to_come(tmp_path: Path) -> None:
+    sound = Sound(tmp_path / "sound", 60 * BYTES_PER_SECOND)
+    chunks = sound.chunks()
+    for seconds in (2, 40):
+        sound.append(bytes(seconds * BYTES_PER_SECOND + 1))
+        sound.append(b"\0")
+    assert [len(next(chunks)) for _ in range(2)] == [30 * BYTES_PER_SECOND, 12 * BYTES_PER_SECOND + 4]
+    sound.append(bytes(BYTES_PER_SECOND + 1))
+    assert len(next(chunks)) == BYTES_PER_SECOND, "half a sample waits for the other half"
+    sound.append(b"\0")
+    sound.finish()
+    assert [len(chunk) for chunk in chunks] == [2]
