@@ -3,6 +3,8 @@
 import argparse
 import asyncio
 import io
+import os
+import ssl
 import sys
 import urllib.error
 import urllib.request
@@ -203,8 +205,9 @@ async def fetch(method: str, url: str, body: bytes | None) -> tuple[int, str]:
 def _fetch(method: str, url: str, body: bytes | None) -> tuple[int, str]:
     headers = {} if body is None else {"Content-Type": TYPE}
     request = urllib.request.Request(url, body, headers, method=method)  # noqa: S310  # the installation's own addresses
+    trust = ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE"))  # as boto3 does
     try:
-        with urllib.request.urlopen(request, timeout=FETCH_SECONDS) as answer:  # noqa: S310  # the same
+        with urllib.request.urlopen(request, timeout=FETCH_SECONDS, context=trust) as answer:  # noqa: S310  # the same
             return answer.status, ""
     except urllib.error.HTTPError as error:
         with error:

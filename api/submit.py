@@ -36,6 +36,8 @@ NO_OPTIONS = frozenset({"job_id", "video_url"})
 OPTIONS_OF_SPEC = frozenset({"model", "language", "task", "word_timestamps", "initial_prompt", "engine", "metadata"})
 """Those that the resource has under the same name and with the same default."""
 
+UNORDERED = frozenset({"formats", "language_options"})
+
 logger = logging.getLogger(__name__)
 
 
@@ -78,8 +80,8 @@ def build_digest(asked: RequestProcessRequest, key: str) -> str:
     """The same for the same wish, however the URL is spelt and whatever options later versions add."""
     given = asked.model_fields_set - NO_OPTIONS
     wish = asked.model_dump(include=given, exclude_defaults=True) if given else {}
-    if "formats" in wish:
-        wish["formats"] = sorted(set(wish["formats"]))
+    for name in UNORDERED & wish.keys():
+        wish[name] = sorted(set(wish[name]))
     options = json.dumps(wish, sort_keys=True) if wish else "{}"
     return hashlib.sha256(f"[{json.dumps(key)}, {options}]".encode()).hexdigest()
 

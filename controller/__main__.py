@@ -88,7 +88,7 @@ class Work:
         watches = Watches(build_kinds(settings.namespace), self.server, self.metrics)
         beside = [
             asyncio.create_task(watches.run(), name="watches"),
-            asyncio.create_task(keep_states_shown(self.metrics, loop.cache), name="states"),
+            asyncio.create_task(keep_states_shown(self.metrics, loop.cache, _read_clock), name="states"),
         ]
         self.health.add(runners.find_problem, watches.find_problem, lambda: find_end(beside))
         identity: Any = socket.gethostname()  # Kopf's own asks for the user's name, and the user of a pod has none

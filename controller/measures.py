@@ -4,6 +4,7 @@ The states of all that are live are counted beside; __main__ has that done.
 """
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime
 from typing import NoReturn
 
@@ -11,11 +12,12 @@ from controller.cache import Cache
 from controller.conditions import final_state, is_running
 from controller.metrics import Metrics
 from crds.reasons import GPU_EXIT_CODES, PERMANENT_EXIT_CODES, REASONS, TRANSIENT_EXIT_CODES, Reason
-from crds.transcriptionjob import Failure, State, Status, Transcription
+from crds.transcriptionjob import ConditionType, Failure, State, Status, Transcription
 
 CLASSES = {"permanent": PERMANENT_EXIT_CODES, "transient": TRANSIENT_EXIT_CODES, "gpu": GPU_EXIT_CODES}
 REPLACED = "PodReplaced"
 STATES_SECONDS = 5
+WAITING_STATES = (None, State.PENDING, State.QUEUED, State.STARTING)
 
 
 def observe_transition(metrics: Metrics, before: Transcription, after: Transcription, now: datetime) -> None:
@@ -33,11 +35,22 @@ def observe_transition(metrics: Metrics, before: Transcription, after: Transcrip
         _observe_end(metrics, state, new, now)
 
 
-async def keep_states_shown(metrics: Metrics, cache: Cache) -> NoReturn:
+async def keep_states_shown(metrics: Metrics, cache: Cache, clock: Callable[[], datetime]) -> NoReturn:
     """Count what is live now and then: the thread that serves the metrics may not look at what changes meanwhile."""
     while True:
-        metrics.show_states(transcription.status.state for transcription in cache.all())
+        show_live(metrics, cache, clock())
         await asyncio.sleep(STATES_SECONDS)
+
+
+def show_live(metrics: Metrics, cache: Cache, now: datetime) -> None:
+    """The states of all, what they wait for, and who has waited or been silent longest."""
+    live = list(cache.all())
+    metrics.show_states(transcription.status.state for transcription in live)
+    waiting = [transcription for transcription in live if transcription.status.state in WAITING_STATES]
+    metrics.show_waits(transcription.status.waiting_reason or "" for transcription in waiting)
+    metrics.longest_wait.set(max((_seconds(_waits_since(t), now) for t in waiting), default=0))
+    heard = [cache.heard(t.name) or now for t in live if is_running(t.status)]
+    metrics.longest_silence.set(max((_seconds(at, now) for at in heard), default=0))
 
 
 def classify(failure: Failure) -> str:
@@ -46,6 +59,12 @@ def classify(failure: Failure) -> str:
     if code is None and failure.reason in set(Reason):
         code = REASONS[Reason(failure.reason)].exit_code
     return next((name for name, codes in CLASSES.items() if code in codes), "other")
+
+
+def _waits_since(transcription: Transcription) -> datetime:
+    """Since the request, or since the worker before was gone or a suspension ended."""
+    marks = [transcription.status.condition(kind) for kind in (ConditionType.RUNNING, ConditionType.SUSPENDED)]
+    return max([transcription.created, *(mark.last_transition_time for mark in marks if mark)])
 
 
 def _observe_disruptions(metrics: Metrics, old: Status, new: Status) -> None:

@@ -6,6 +6,7 @@ from typing import Self
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from crds.reasons import WaitingReason
 from crds.transcriptionjob import State
 
 SHORT = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -30,6 +31,13 @@ class Metrics:
     def _build_those_of_transcriptions(self) -> None:
         self.jobs = self._gauge("jobs", "Transcriptions that are not settled, by state.", "state")
         self.live = self._gauge("live", "Transcriptions that are not settled.")
+        self.waiting = self._gauge("waiting", "Transcriptions that wait, by what they wait for.", "reason")
+        self.longest_wait = self._gauge(
+            "longest_wait_seconds", "How long the one that waits longest has waited for a running worker."
+        )
+        self.longest_silence = self._gauge(
+            "longest_silence_seconds", "How long the quietest of the running workers has given no sign of life."
+        )
         self.queue_seconds = self._histogram(
             "job_queue_seconds", "From the request to the first Job: the wait for a place.", LONG
         )
@@ -84,6 +92,12 @@ class Metrics:
         counts = Tally(state or State.PENDING for state in states)
         for state in State:
             self.jobs.labels(state.value).set(counts[state])
+
+    def show_waits(self, reasons: Iterable[str]) -> None:
+        """What those wait for that do not run yet."""
+        counts = Tally(reasons)
+        for reason in WaitingReason:
+            self.waiting.labels(reason.value).set(counts[reason])
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"transcription_{name}", text, labels, registry=self.registry)

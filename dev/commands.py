@@ -13,6 +13,7 @@ from dev import (
     node_image,
     packages,
     process,
+    promtool,
     python,
     registry,
     release,
@@ -72,6 +73,7 @@ def test() -> None:
     state.check_disk()
     lint()
     up(binaries.HELM3)
+    bring_promtool()
     engine_tests.run(docker.ensure())
     python.test()
 
@@ -101,6 +103,13 @@ def down() -> None:
         cluster.delete(engine)
     docker.stop(engine)
     print(f"nothing runs any more; caches are in {state.root()}")
+
+
+def bring_promtool() -> None:
+    """The program that tries the chart's alerts, which nothing but the tests needs."""
+    step = Step("taking promtool out of its package", promtool.bring, promtool.is_there, promtool.ABOUT_SECONDS)
+    Progress(1).perform(step)
+    promtool.publish()
 
 
 def say_and_install(programs: dict[str, str]) -> None:

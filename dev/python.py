@@ -10,7 +10,13 @@ from pathlib import Path
 
 from dev import binaries, kubectl, packages, process, state
 
-LOCKS = {"api": ("api",), "controller": ("controller",), "worker": ("worker",), "dev": ("dev", "api", "controller")}
+LOCKS = {
+    "api": ("api",),
+    "controller": ("controller",),
+    "worker": ("worker",),
+    "dev": ("dev", "api", "controller"),
+    "bench": ("bench",),
+}
 LOCK_OPTIONS = (
     "--quiet",
     "--upgrade",

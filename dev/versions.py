@@ -11,6 +11,9 @@ from dev import state
 DEBIAN = "trixie"
 BASE_IMAGE = f"debian:{DEBIAN}-slim"
 
+PROMETHEUS = "2.42.0"
+"""That of Debian 12's package."""
+
 CLUSTER = "transcription"
 NODE = f"{CLUSTER}-control-plane"
 NETWORK = "kind"

@@ -7,11 +7,16 @@ not run, or a machine too noisy to measure on, is.
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 
-from tests.bench import api_benches, controller_benches, report
+from tests.bench import api_benches, controller_benches, report, worker_benches
 from tests.bench.harness import Bench, BenchError, Outcome, measure
 
-BENCHES: dict[str, Callable[[], Bench]] = {**api_benches.BENCHES, **controller_benches.BENCHES}
+BENCHES: dict[str, Callable[[], Bench]] = {
+    **api_benches.BENCHES,
+    **controller_benches.BENCHES,
+    **worker_benches.BENCHES,
+}
 RAW = report.ROOT / ".dev/bench.json"
 
 
@@ -25,8 +30,9 @@ def main(names: Sequence[str]) -> int:
     except BenchError as error:
         _tell(f"bench: {error}")
         return 1
-    RAW.write_text(json.dumps(report.raw(outcomes), indent=1))
-    figures = report.render(outcomes, report.look_around())
+    seen = report.look_around()
+    RAW.write_text(json.dumps({"circumstances": asdict(seen), "benches": report.raw(outcomes)}, indent=1))
+    figures = report.render(outcomes, seen)
     _tell("\n".join(["", figures, "", *report.missed(outcomes)]))
     if not names:
         report.DOC.write_text(report.put_between_marks(report.DOC.read_text(), figures))

@@ -45,6 +45,13 @@ class Bench:
     around: Callable[[], AbstractContextManager[None]] = nullcontext
     rounds: int = ROUNDS
     deviation: float = MAX_CONTROL_DEVIATION
+    peer_goals: Mapping[str, Mapping[str, Goal]] = field(default_factory=dict)
+    """What is wanted of ours beside another peer than the first, by peer and unit."""
+
+    def find_goal(self, unit: str, peer: str) -> Goal | None:
+        """The goal of a row, if it has one."""
+        _, first, *_ = self.sides
+        return self.goals[unit] if peer == first else self.peer_goals.get(peer, {}).get(unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +77,9 @@ class Outcome:
     samples: dict[str, list[Mapping[str, float]]] = field(default_factory=dict)
 
     def rows(self) -> list[Row]:
-        """Unit by unit; the goal stands beside the first peer."""
+        """Unit by unit, peer by peer."""
         _, *peers = self.bench.sides
-        return [
-            self._row(unit, peer, goal if peer == peers[0] else None)
-            for unit, goal in self.bench.goals.items()
-            for peer in peers
-        ]
+        return [self._row(unit, peer, self.bench.find_goal(unit, peer)) for unit in self.bench.goals for peer in peers]
 
     @property
     def is_quiet(self) -> bool:

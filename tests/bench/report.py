@@ -2,12 +2,14 @@
 
 import os
 import platform
+import re
 import subprocess
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from tests.bench.figures import digits
 from tests.bench.harness import ROUNDS, Outcome, Row
@@ -17,6 +19,8 @@ DOC = ROOT / "docs/benchmarks.md"
 BEGIN = "<!-- written by make bench: begin -->"
 END = "<!-- written by make bench: end -->"
 PACKAGES = ("uvicorn", "starlette", "fastapi", "pydantic", "kubernetes", "aiohttp", "kopf")
+LOCKED = {"worker.txt": ("torch", "openai-whisper", "numpy"), "bench.txt": ("ctranslate2",)}
+"""What runs in the worker's image, by lock file; where a package has two versions, the later is for its Python."""
 HEAD = "| ours / peer | goal | pairs | what | peer | ours | peer's | control |\n|---|---|---|---|---|---|---|---|"
 
 
@@ -29,18 +33,26 @@ class Circumstances:
     versions: str
     command: str
     day: str
+    load: str = ""
 
 
 def look_around() -> Circumstances:
     """This checkout on this machine."""
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    locked = ", ".join(f"{name} {find_locked(name, file)}" for file, names in LOCKED.items() for name in names)
     return Circumstances(
         commit=_commit(),
         machine=f"{os.cpu_count()} cores ({_processor()}), {_memory_gib():.0f} GiB, {platform.system()}",
-        versions=f"Python {platform.python_version()}, {versions}",
+        versions=f"Python {platform.python_version()}, {versions}; in the worker's image: {locked}",
         command="make bench",
         day=f"{datetime.now(UTC):%Y-%m-%d}",
+        load=" ".join(f"{load:.2f}" for load in os.getloadavg()),
     )
+
+
+def find_locked(name: str, file: str) -> str:
+    """The version in a lock file."""
+    return re.findall(rf"^{re.escape(name)}==(\S+)", (ROOT / "requirements" / file).read_text(), re.MULTILINE)[-1]
 
 
 def render(outcomes: Sequence[Outcome], seen: Circumstances) -> str:
@@ -79,9 +91,9 @@ def put_between(text: str, begin: str, end: str, figures: str) -> str:
     return f"{before}{begin}\n\n{figures}\n\n{end}{after}"
 
 
-def raw(outcomes: Sequence[Outcome]) -> Mapping[str, object]:
-    """Every sample of every side."""
-    return {outcome.bench.name: outcome.samples for outcome in outcomes}
+def raw(outcomes: Sequence[Outcome]) -> dict[str, dict[str, Any]]:
+    """Every sample of every side, bench by bench, with what was made of them."""
+    return {one.bench.name: {"samples": one.samples, "rows": [asdict(row) for row in one.rows()]} for one in outcomes}
 
 
 def _render_row(row: Row) -> str:

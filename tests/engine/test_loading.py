@@ -1,5 +1,6 @@
 """A model read the quick way is the one that whisper reads."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,21 @@ def test_a_model_that_is_there_is_not_downloaded(single_file: Path, monkeypatch:
 def test_a_model_of_whispers_is_downloaded_where_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(whisper, "_download", lambda url, root, in_memory: f"{root}/{Path(url).name} {in_memory}")
     assert find_checkpoint("tiny", tmp_path, tmp_path / "down") == tmp_path / "down/tiny.pt False"
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_a_download_is_taken_only_when_it_has_whispers_hash(
+    is_whole: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = tmp_path / hashlib.sha256(b"weights").hexdigest() / "tiny.pt"
+    served.parent.mkdir()
+    served.write_bytes(b"weights" if is_whole else b"others")
+    monkeypatch.setitem(whisper._MODELS, "tiny", served.as_uri())
+    if is_whole:
+        assert find_checkpoint("tiny", tmp_path, tmp_path / "down").read_bytes() == b"weights"
+    else:
+        with pytest.raises(ModelUnavailableError, match="checksum"):
+            find_checkpoint("tiny", tmp_path, tmp_path / "down")
 
 
 def test_nothing_is_downloaded_and_the_error_says_what_there_is_when_there_is_no_room(

@@ -85,3 +85,15 @@ def test_the_page_names_its_circumstances_when_it_is_published() -> None:
     for fact in ("Command: `make bench`", "Commit: `", "Machine: ", "Versions: Python ", "Day: 20", "Pairs: 7"):
         assert f"- {fact}" in figures
     assert figures.count("| ours / peer |") >= 3
+
+
+def test_every_sample_and_control_is_kept_when_a_run_is_written_down() -> None:
+    kept = report.raw([an_outcome()])["status"]
+    assert kept["samples"]["peer"] == [{UNIT: 10}, {UNIT: 10}, {UNIT: 9}]
+    assert [(row["peer"], row["control"]) for row in kept["rows"]] == [("peer", 0.95)]
+
+
+def test_the_image_s_versions_are_those_of_the_lock_files_when_they_are_named() -> None:
+    for file, names in report.LOCKED.items():
+        for name in names:
+            assert report.find_locked(name, file)[0].isdigit()

@@ -74,6 +74,21 @@ def test_the_same_id_with_another_wish_is_a_conflict(client: Caller, uploads: Fa
         )
 
 
+@pytest.mark.parametrize("other", [{"engine": "batched"}, {"language_options": ["ko"]}])
+def test_engine_and_languages_are_part_of_the_wish(client: Caller, other: dict[str, Any]) -> None:
+    wish = WISH | {"engine": "quality", "language_options": ["ko", "en"]}
+    assert client.post(f"{BASE}/process-video", json=wish).status_code == 202
+    reordered = wish | {"language_options": ["en", "ko", "en"]}
+    assert client.post(f"{BASE}/process-video", json=reordered).status_code == 202
+    assert client.post(f"{BASE}/process-video", json=wish | other).status_code == 409
+
+
+def test_a_refused_engine_is_told_which_there_are(client: Caller) -> None:
+    answer = client.post(f"{BASE}/process-video", json=WISH | {"engine": "fast"})
+    assert answer.status_code == 422
+    assert "'auto', 'batched' or 'quality'" in answer.json()["errors"][0]["message"]
+
+
 def test_a_request_that_loses_a_race_finds_the_winner(client: Caller, store: FakeStore) -> None:
     client.post(f"{BASE}/process-video", json=WISH)
     store.hidden.add("a")

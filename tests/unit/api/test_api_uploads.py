@@ -135,8 +135,9 @@ class CannedS3:
     place: ClassVar[socket.socket]
     build_client = staticmethod(cache(_build_client))
 
-    def __init__(self, *answers: bytes) -> None:
+    def __init__(self, *answers: bytes, breaks_off: bool = False) -> None:
         self.answers = list(answers)
+        self.breaks_off = breaks_off
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.seen: list[tuple[str, str]] = []
         self.gone = asyncio.Event()
@@ -149,6 +150,8 @@ class CannedS3:
         answer = self.answers.pop(0)
         await reader.readexactly(int(headers.get("content-length", 0)) if "expect" not in headers else 0)
         writer.write(answer)
+        if self.breaks_off:
+            writer.write_eof()
         if b"Connection: close" not in answer and answer:
             with suppress(ConnectionError):
                 await reader.read()
@@ -181,6 +184,35 @@ def canned(status: int, body: bytes = b"", length: int | None = None, **headers:
 
 def closing(status: int, body: bytes = b"", length: int | None = None, **headers: str) -> bytes:
     return canned(status, body, length, Connection="close", **headers)
+
+
+def refusing(status: int, code: str) -> bytes:
+    return closing(status, f"<Error><Code>{code}</Code></Error>".encode())
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(404, "NoSuchBucket"), (403, "InvalidAccessKeyId"), (403, "SignatureDoesNotMatch"), (400, "IllegalLocation")],
+)
+def test_the_bucket_cannot_be_used_when_s3_refuses_it(status: int, code: str) -> None:
+    with pytest.raises(UnavailableError, match=code):
+        CannedS3(refusing(status, code)).run(S3Uploads.look)
+
+
+@pytest.mark.parametrize(
+    "answer", [closing(200, b"<ListBucketResult></ListBucketResult>"), refusing(403, "AccessDenied")]
+)
+def test_a_bucket_that_was_found_is_not_looked_for_again(answer: bytes) -> None:
+    s3 = CannedS3(refusing(404, "NoSuchBucket"), answer)
+
+    async def story(uploads: S3Uploads) -> None:
+        with pytest.raises(UnavailableError):
+            await uploads.look()
+        await uploads.look()
+        await uploads.look()
+
+    s3.run(story)
+    assert len(s3.asked) == 2
 
 
 def test_a_range_is_asked_of_s3_and_its_place_is_told() -> None:
@@ -223,6 +255,18 @@ def test_an_object_that_breaks_off_is_unavailable() -> None:
 def test_an_object_that_breaks_off_at_once_is_unavailable_before_anything_is_answered() -> None:
     with pytest.raises(UnavailableError):
         CannedS3(closing(200, b"x", 900_000)).run(lambda uploads: uploads.open("a.json"))
+
+
+def test_the_connection_is_closed_when_the_object_breaks_off_at_once() -> None:
+    async def story(uploads: S3Uploads) -> None:
+        with pytest.raises(UnavailableError) as caught:
+            await uploads.open("a.json")
+        async with asyncio.timeout(5):
+            await s3.gone.wait()
+        assert caught.tb, "which would keep a connection that is left open"
+
+    s3 = CannedS3(canned(200, b"x", 900_000), breaks_off=True)
+    s3.run(story)
 
 
 def test_the_connection_is_closed_when_nobody_reads_on() -> None:

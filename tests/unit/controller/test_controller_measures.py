@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from controller.cache import Cache
 from controller.conditions import enter
-from controller.measures import classify, keep_states_shown, observe_transition
+from controller.measures import classify, keep_states_shown, observe_transition, show_live
 from controller.metrics import Metrics
 from crds.reasons import ExitCode, Reason
 from crds.transcriptionjob import Failure, Progress, State, Transcription
@@ -130,7 +131,7 @@ def test_the_operator_measures_what_it_does() -> None:
 
     async def story() -> None:
         await operator.settle_down()
-        showing = asyncio.create_task(keep_states_shown(metrics, operator.cache))
+        showing = asyncio.create_task(keep_states_shown(metrics, operator.cache, Clock()))
         await asyncio.sleep(0)
         showing.cancel()
 
@@ -138,3 +139,32 @@ def test_the_operator_measures_what_it_does() -> None:
     assert value("attempts_total") == 1
     assert value("workqueue_wait_seconds_count") == value("reconcile_total", result="ok")
     assert value("jobs", state="Pending") == 1
+
+
+def shown(*live: Transcription, after_seconds: int) -> dict[str, float]:
+    """What the gauges say of those, so long after they came into this state."""
+    metrics, cache = Metrics.build(), Cache(lambda: NOW)
+    for transcription in live:
+        cache.put(transcription)
+    show_live(metrics, cache, NOW + timedelta(seconds=after_seconds))
+    return {
+        sample.name.removeprefix("transcription_")
+        + "".join(f" {label}" for label in sample.labels.values()): sample.value
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.value and sample.name.startswith(("transcription_waiting", "transcription_longest"))
+    }
+
+
+def test_the_longest_wait_is_shown_with_its_reason() -> None:
+    waiting = in_state(State.QUEUED, waiting_reason="Unschedulable")
+    assert shown(waiting, after_seconds=70) == {"waiting Unschedulable": 1, "longest_wait_seconds": 70}
+
+
+def test_the_longest_silence_is_that_of_a_running_worker() -> None:
+    assert shown(in_state(State.RUNNING), after_seconds=70) == {"longest_silence_seconds": 70}
+
+
+@pytest.mark.parametrize("state", [State.SUSPENDED, State.SUCCEEDED, State.FAILED, State.CANCELLED])
+def test_nobody_waits_when_all_rest_or_have_ended(state: State) -> None:
+    assert shown(in_state(state), after_seconds=70) == {}
