@@ -1,6 +1,7 @@
 """The paths under /api/upload-video. Thin: each handler parses, hands over and answers. Wired by app."""
 
 import secrets
+import uuid
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
@@ -33,7 +34,7 @@ from api.schemas import (
     problems,
 )
 from api.sources import build_video_url
-from api.submit import build_job_id, submit
+from api.submit import build_job_ids, submit
 from api.transcripts import answer_result, answer_transcript
 from api.watching import MAX_WAIT_SECONDS, answer_events, wait_for_news
 from api.wiring import Parts, Wired
@@ -91,8 +92,10 @@ async def request_process(
     idempotency_key: Annotated[str | None, Header(pattern=IDEMPOTENCY_KEY)] = None,
 ) -> Response:
     """Start a transcription under an id that the server picks; the same Idempotency-Key means the same one."""
-    job_id = build_job_id(idempotency_key, caller, parts.settings)
-    return _accept(await submit(job_id, asked, parts, caller, is_new=idempotency_key is None))
+    if idempotency_key is None:
+        return _accept(await submit(str(uuid.uuid4()), asked, parts, caller, known_as=()))
+    ids = build_job_ids(idempotency_key, caller, parts.settings)
+    return _accept(await submit(ids[0], asked, parts, caller, known_as=ids))
 
 
 @quick.post(

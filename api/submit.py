@@ -6,6 +6,7 @@ import hmac
 import json
 import logging
 import uuid
+from collections.abc import Sequence
 from functools import cache
 
 from api.auth import Caller
@@ -42,26 +43,30 @@ logger = logging.getLogger(__name__)
 
 
 async def submit(
-    job_id: str, asked: RequestProcessRequest, parts: Parts, caller: Caller, *, is_new: bool = False
+    job_id: str, asked: RequestProcessRequest, parts: Parts, caller: Caller, known_as: Sequence[str] | None = None
 ) -> Row:
     """The transcription of that id: made now, or found when the same was asked before.
 
-    A known id comes first, so that asking again works when the upload is gone. `is_new` ids need no such look.
-    Somebody else's is as a new one until its creation fails: its 409 needs an upload too.
+    A known id comes first, so that asking again works when the upload is gone. It may be known under other ids, or
+    under none. Somebody else's is as a new one until its creation fails: its 409 needs an upload too.
     """
+    ids = (job_id,) if known_as is None else known_as
     try:
-        return await within(parts.submit_seconds, _submit(job_id, asked, parts, caller, is_new=is_new))
+        return await within(parts.submit_seconds, _submit(job_id, asked, parts, caller, ids))
     except TimeoutError as error:
         raise UnavailableError("the transcription could not be made in time") from error
 
 
-async def _submit(job_id: str, asked: RequestProcessRequest, parts: Parts, caller: Caller, *, is_new: bool) -> Row:
+async def _submit(
+    job_id: str, asked: RequestProcessRequest, parts: Parts, caller: Caller, known_as: Sequence[str]
+) -> Row:
     """One deadline for all that is asked here: each system may answer late, and they must not add up."""
     key = _find_key(asked, parts, caller)
     digest = build_digest(asked, key)
-    known = None if is_new else await parts.store.read(hide_foreign(job_id, parts, caller))
-    if known is not None and caller.may_see(known):
-        return _same(known, digest, caller)
+    for name in known_as:
+        known = await parts.store.read(hide_foreign(name, parts, caller))
+        if known is not None and caller.may_see(known):
+            return _same(known, digest, caller)
     if asked.callback_url:
         check_destination(asked.callback_url, parts.settings)
     with _Room(job_id, parts):
@@ -86,16 +91,15 @@ def build_digest(asked: RequestProcessRequest, key: str) -> str:
     return hashlib.sha256(f"[{json.dumps(key)}, {options}]".encode()).hexdigest()
 
 
-def build_job_id(idempotency_key: str | None, caller: Caller, settings: ApiSettings) -> str:
-    """An id of the server's choice: the same for the same key of the same caller, on every replica.
+def build_job_ids(idempotency_key: str, caller: Caller, settings: ApiSettings) -> list[str]:
+    """The ids of a caller's key, the same on every replica: the one to make, then the one that it made before.
 
-    Who lacks the installation's secret cannot tell, and so cannot take, the id of another's key.
+    While the installation's secret changes there are two, and a key that was sent before still means its job. Who
+    lacks the secret cannot tell, and so cannot take, the id of another's key.
     """
-    if not idempotency_key:
-        return str(uuid.uuid4())
-    secret = settings.secrets[0] if settings.secrets else OPEN_KEY
-    facts = f"job id\n{caller.tenant}\n{idempotency_key}"
-    return str(uuid.UUID(bytes=hmac.digest(secret.encode(), facts.encode(), "sha256")[:16], version=5))
+    facts = f"job id\n{caller.tenant}\n{idempotency_key}".encode()
+    digests = [hmac.digest(secret.encode(), facts, "sha256") for secret in settings.secrets or (OPEN_KEY,)]
+    return [str(uuid.UUID(bytes=digest[:16], version=5)) for digest in digests]
 
 
 def build_spec(asked: RequestProcessRequest, source: Source, tenant: str, settings: ApiSettings) -> Spec:

@@ -5,6 +5,7 @@ import logging
 import mimetypes
 import re
 import secrets
+import uuid
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any, TypeVar
@@ -28,7 +29,7 @@ from api.row import Row
 from api.schemas import MEDIA_TYPE, RequestProcessRequest
 from api.seats import NoSeatError
 from api.sources import build_video_url
-from api.submit import build_job_id, check_room, submit
+from api.submit import check_room, submit
 from api.wiring import Parts
 from crds.transcriptionjob import State
 
@@ -73,7 +74,7 @@ async def _start(request: Request, parts: Parts, caller: Caller) -> tuple[Transc
         initial_prompt=form.prompt,
         formats=list(dict.fromkeys(("json", stored_format(form)))),
     )
-    return form, await submit(build_job_id(None, caller, parts.settings), asked, parts, caller, is_new=True)
+    return form, await submit(str(uuid.uuid4()), asked, parts, caller, known_as=())
 
 
 async def _finish(form: TranscriptionForm, row: Row, parts: Parts) -> Response:

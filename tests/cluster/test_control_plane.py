@@ -1,12 +1,11 @@
 """F24 and F36 for real: the API server or etcd dies while a transcription is at work. Run after all others."""
 
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from crds.transcriptionjob import State, Transcription
+from tests.support.control_plane import LONGEST_BACKOFF_SECONDS, is_whole
 from tests.support.kubectl import Kubectl
 from tests.support.processes import kill_program
 from tests.support.speech import Speech
@@ -15,8 +14,6 @@ from tests.support.waiting import wait_for
 from tests.support.words import assert_same_words
 
 pytestmark = pytest.mark.last
-LONGEST_BACKOFF_SECONDS = 300
-"""So long the kubelet may wait before it starts the API server again, when it was killed some times in a row."""
 
 
 @pytest.fixture(autouse=True)
@@ -24,23 +21,6 @@ def _recovered(kubectl: Kubectl) -> Iterator[None]:
     """Leaves no test a control plane that is still coming back."""
     yield
     wait_for(lambda: is_whole(kubectl), LONGEST_BACKOFF_SECONDS, "the control plane is back")
-
-
-def is_whole(kubectl: Kubectl) -> bool:
-    """Whether the API server is ready, and each pod of the control plane and of the release with it."""
-    try:
-        kubectl.run("get", "--raw", "/readyz")
-        pods = [
-            pod for place in ("kube-system", kubectl.namespace) for pod in replace(kubectl, namespace=place).list("pod")
-        ]
-    except AssertionError:
-        return False
-    lasting = [pod for pod in pods if pod["status"]["phase"] not in {"Succeeded", "Failed"}]
-    return all(is_ready(pod) for pod in lasting)
-
-
-def is_ready(pod: dict[str, Any]) -> bool:
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", []))
 
 
 def read_if_possible(transcriptions: Transcriptions, name: str) -> Transcription | None:

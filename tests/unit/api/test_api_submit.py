@@ -17,7 +17,7 @@ from api.app import build_app
 from api.doors import StoredObject
 from api.row import Row
 from api.schemas import RequestProcessRequest
-from api.submit import OPTIONS_OF_SPEC, build_digest, build_job_id
+from api.submit import OPTIONS_OF_SPEC, build_digest, build_job_ids
 from crds.transcriptionjob import Source, Spec
 from tests.support.api_fakes import (
     KEY,
@@ -278,11 +278,25 @@ def test_the_id_of_an_idempotency_key_depends_on_the_tenant_and_on_the_secret() 
     first, other = (some_settings(callback_secret=secret) for secret in (SECRET, OTHER_SECRET))
     alice, bob = auth.Caller("alice", is_confined=True), auth.Caller("bob", is_confined=True)
     chosen = [(first, alice), (first, bob), (other, alice), (some_settings(), alice)]
-    ids = [build_job_id("k", caller, settings) for settings, caller in chosen]
+    ids = [build_job_ids("k", caller, settings)[0] for settings, caller in chosen]
     assert len(set(ids)) == 4
-    assert ids == [build_job_id("k", caller, settings) for settings, caller in chosen]
+    assert ids == [build_job_ids("k", caller, settings)[0] for settings, caller in chosen]
     assert {str(uuid.UUID(made)) for made in ids} == set(ids)
-    assert build_job_id(None, alice, first) != build_job_id(None, alice, first)
+
+
+def test_an_idempotency_key_means_the_same_job_while_the_secret_changes(store: FakeStore, uploads: FakeUploads) -> None:
+    before = some_settings(callback_secret=OTHER_SECRET)
+    meanwhile = some_settings(callback_secret=SECRET, callback_previous_secret=OTHER_SECRET)
+    after = some_settings(callback_secret=SECRET)
+    answers = []
+    for settings, key in [(before, "a"), (meanwhile, "a"), (meanwhile, "b"), (after, "b")]:
+        with TestClient(build_app(settings, store, uploads)) as client:
+            answers.append(request(client, key))
+    old, again, new, later = answers
+    assert old == again
+    assert new == later != old
+    assert {status for status, _ in answers} == {202}
+    assert len(store.list()) == 2
 
 
 class SlowStore(FakeStore):

@@ -1,0 +1,26 @@
+"""The dev cluster's control plane: whether it is whole. Used by the tests that hurt it."""
+
+from dataclasses import replace
+from typing import Any
+
+from tests.support.kubectl import Kubectl
+
+LONGEST_BACKOFF_SECONDS = 300
+"""So long the kubelet may wait before it starts the API server again, when it was killed some times in a row."""
+
+
+def is_whole(kubectl: Kubectl) -> bool:
+    """Whether the API server is ready, and each pod of the control plane and of the release with it."""
+    try:
+        kubectl.run("get", "--raw", "/readyz")
+        pods = [
+            pod for place in ("kube-system", kubectl.namespace) for pod in replace(kubectl, namespace=place).list("pod")
+        ]
+    except AssertionError:
+        return False
+    lasting = [pod for pod in pods if pod["status"]["phase"] not in {"Succeeded", "Failed"}]
+    return all(is_ready(pod) for pod in lasting)
+
+
+def is_ready(pod: dict[str, Any]) -> bool:
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", []))
