@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import io
 import os
+import re
 import ssl
 import sys
 import urllib.error
@@ -211,9 +212,15 @@ def _fetch(method: str, url: str, body: bytes | None) -> tuple[int, str]:
             return answer.status, ""
     except urllib.error.HTTPError as error:
         with error:
-            return error.code, error.read(300).decode(errors="replace")
+            return error.code, _shorten(error.read(300).decode(errors="replace"))
     except OSError as error:
         raise UnavailableError(f"{method} {url.partition('?')[0]} was not answered") from error
+
+
+def _shorten(answer: str) -> str:
+    """The code of an S3 error alone; its other words may tell of keys."""
+    code = re.search(r"<Code>(\w+)</Code>", answer)
+    return code[1] if code else answer
 
 
 async def check(api_url: str, job_seconds: int) -> bool:

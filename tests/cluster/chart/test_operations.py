@@ -16,7 +16,7 @@ from tests.support.speech import ROOT
 from tests.support.transcriptions import an_id
 
 PAGE = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
-BLOCK = re.compile(r"^## (.+)$|^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^## ([^\n]+)$|^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAME = "talk"
 CLUSTER_KINDS = (
     "clusterroles",
