@@ -3,6 +3,9 @@
 import argparse
 import asyncio
 import io
+import os
+import re
+import ssl
 import sys
 import urllib.error
 import urllib.request
@@ -203,14 +206,21 @@ async def fetch(method: str, url: str, body: bytes | None) -> tuple[int, str]:
 def _fetch(method: str, url: str, body: bytes | None) -> tuple[int, str]:
     headers = {} if body is None else {"Content-Type": TYPE}
     request = urllib.request.Request(url, body, headers, method=method)  # noqa: S310  # the installation's own addresses
+    trust = ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE"))  # as boto3 does
     try:
-        with urllib.request.urlopen(request, timeout=FETCH_SECONDS) as answer:  # noqa: S310  # the same
+        with urllib.request.urlopen(request, timeout=FETCH_SECONDS, context=trust) as answer:  # noqa: S310  # the same
             return answer.status, ""
     except urllib.error.HTTPError as error:
         with error:
-            return error.code, error.read(300).decode(errors="replace")
+            return error.code, _shorten(error.read(300).decode(errors="replace"))
     except OSError as error:
         raise UnavailableError(f"{method} {url.partition('?')[0]} was not answered") from error
+
+
+def _shorten(answer: str) -> str:
+    """The code of an S3 error alone; its other words may tell of keys."""
+    code = re.search(r"<Code>(\w+)</Code>", answer)
+    return code[1] if code else answer
 
 
 async def check(api_url: str, job_seconds: int) -> bool:

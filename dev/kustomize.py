@@ -16,7 +16,7 @@ def target() -> Path:
 def render(helm: Path, chart: Path) -> str:
     """All objects of an install, without the pod of `helm test`."""
     words = ("template", NAME, chart, "--namespace", NAME, "--skip-tests")
-    return HEAD + process.output(helm, *words)
+    return f"{HEAD}{process.output(helm, *words)}\n"
 
 
 def write() -> None:

@@ -16,8 +16,18 @@ from tests.support.speech import ROOT
 from tests.support.transcriptions import an_id
 
 PAGE = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
-BLOCK = re.compile(r"^## (.+)$|^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^## ([^\n]+)$|^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAME = "talk"
+CLUSTER_KINDS = (
+    "clusterroles",
+    "flowschemas",
+    "priorityclasses",
+    "prioritylevelconfigurations",
+    "validatingadmissionpolicies",
+    "validatingadmissionpolicybindings",
+)
+"""What a release that was not uninstalled leaves outside its namespace."""
+
 OF_THE_CLUSTER = re.compile(r"^kubectl (label|annotate) crd .*", re.MULTILINE)
 """The definition is the dev release's: what would take it over is only asked for."""
 
@@ -93,8 +103,8 @@ def keeper(kubectl: Kubectl, tmp_path: Path) -> Iterator[Keeper]:
     yield Keeper(tmp_path, env)
     own = replace(kubectl, namespace=env["NAMESPACE"])
     own.run("delete", "namespace", own.namespace, "--ignore-not-found", "--wait=false")
-    for kind in ("priorityclass", "clusterrole", "validatingadmissionpolicy", "validatingadmissionpolicybinding"):
-        own.run("delete", kind, "--selector", f"app.kubernetes.io/instance={env['RELEASE']}", "--ignore-not-found")
+    selector = f"app.kubernetes.io/instance={env['RELEASE']}"
+    own.run("delete", ",".join(CLUSTER_KINDS), "--selector", selector, "--ignore-not-found")
 
 
 def a_resting_transcription(env: dict[str, str]) -> dict[str, object]:

@@ -53,3 +53,9 @@ def test_a_job_is_tried_when_that_is_asked_for(chart: Chart) -> None:
     spec = pod_of([found for found in yaml.load_all(done.stdout, yaml.CSafeLoader) if found])["spec"]
     assert "--job-seconds=90" in spec["containers"][0]["args"]
     assert spec["activeDeadlineSeconds"] == 150
+
+
+def test_the_pod_trusts_whom_the_api_trusts(full: list[Manifest]) -> None:
+    spec = pod_of(full)["spec"]
+    assert {"trust", "token"} == {volume["name"] for volume in spec["volumes"]}
+    assert {entry["name"]: entry.get("value") for entry in spec["containers"][0]["env"]}["AWS_CA_BUNDLE"]
