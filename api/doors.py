@@ -123,6 +123,10 @@ class Uploads(Protocol):
 
     async def stop(self) -> None: ...
 
+    async def look(self) -> None:
+        """Whether the bucket can be used; once it could, nothing is asked any more."""
+        ...
+
     async def presign_put(self, key: str, content_type: str) -> str:
         """A URL that takes one file of that type."""
         ...

@@ -1,10 +1,15 @@
 """What Kubernetes and Prometheus ask. Wired by app."""
 
+import logging
+
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from api.doors import UnavailableError
 from api.schemas import Health
-from api.wiring import Wired
+from api.wiring import Parts, Wired
+
+logger = logging.getLogger(__name__)
 
 router = APIRouter()
 
@@ -20,15 +25,24 @@ async def get_health(parts: Wired, response: Response) -> Health:
 
 @router.get("/ready", operation_id="getReady", responses={503: {"model": Health}})
 async def get_ready(parts: Wired, response: Response) -> Health:
-    """Readiness: whether all transcriptions have been listed once.
+    """Readiness: whether all transcriptions have been listed once, and the bucket too.
 
-    A lost watch or an S3 that is down does not end it: they would hit all replicas at once,
-    and requests that do not need them still get good answers.
+    A lost watch or an S3 that goes down later does not end it: they would hit all replicas at once,
+    and requests that do not need them still get good answers. A wrong S3 setting never lets it begin.
     """
-    if parts.store.is_synced:
+    if parts.store.is_synced and await _has_bucket(parts):
         return Health(status="ready")
     response.status_code = 503
     return Health(status="starting")
+
+
+async def _has_bucket(parts: Parts) -> bool:
+    try:
+        await parts.uploads.look()
+    except UnavailableError as error:
+        logger.warning("not ready: %s; see the s3 settings", error)
+        return False
+    return True
 
 
 @router.get("/metrics", operation_id="getMetrics", include_in_schema=False)

@@ -4,8 +4,6 @@ Two endpoints: the one that pods reach, and the one that browsers reach, because
 """
 
 import asyncio
-import base64
-import hashlib
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable
@@ -18,6 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from api.doors import Download, RangeError, StoredObject, UnavailableError
+from api.s3_dialect import MAY_NOT_LIST, add_content_md5, code_of, outcome_of, status_of
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -65,6 +64,7 @@ class S3Uploads:
         self._inside = _build_client(settings, settings.s3_endpoint)
         self._public = _build_client(settings, settings.public_endpoint)
         self._patient = _build_client(settings, settings.s3_endpoint, STALL_SECONDS)
+        self._is_found = False
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="s3")
         self._file_threads = ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="file")
         self._signers = ThreadPoolExecutor(1, thread_name_prefix="sign")
@@ -72,6 +72,15 @@ class S3Uploads:
     async def stop(self) -> None:
         for threads in (self._threads, self._file_threads, self._signers):
             threads.shutdown(wait=False, cancel_futures=True)
+
+    async def look(self) -> None:
+        if not self._is_found:
+            try:
+                await self._run("list", lambda: self._inside.list_objects_v2(Bucket=self._bucket, MaxKeys=1))
+            except ClientError as error:
+                if code_of(error) != MAY_NOT_LIST:
+                    raise UnavailableError(f"S3 refuses the bucket {self._bucket}: {code_of(error)}") from error
+            self._is_found = True
 
     async def presign_put(self, key: str, content_type: str) -> str:
         wanted = {"Bucket": self._bucket, "Key": key, "ContentType": content_type}
@@ -141,7 +150,7 @@ class S3Uploads:
         try:
             await self._run("put", lambda: self._inside.put_object(**wanted), seconds)
         except ClientError as error:
-            if _status_of(error) not in (409, 412):
+            if status_of(error) not in (409, 412):
                 raise UnavailableError("S3 refused to store the callback") from error
         kept = await self._read_digest(key)
         if kept is None:
@@ -157,7 +166,7 @@ class S3Uploads:
         try:
             return await self._run("head", lambda: self._inside.head_object(Bucket=self._bucket, Key=key))
         except ClientError as error:
-            status = _status_of(error)
+            status = status_of(error)
             if status not in (400, 403, 404):
                 raise UnavailableError(f"S3 answered {status}") from error
             if status != 404:
@@ -202,7 +211,7 @@ class S3Uploads:
         try:
             return await self._run(operation, call)
         except ClientError as error:
-            status = _status_of(error)
+            status = status_of(error)
             if status == 404:
                 return None
             if status == 416:
@@ -222,7 +231,7 @@ class S3Uploads:
         try:
             return await self._wait(call, seconds, threads)
         except ClientError as error:
-            outcome = _outcome_of(_status_of(error))
+            outcome = outcome_of(status_of(error))
             raise
         except UnavailableError:
             outcome = "unavailable"
@@ -267,16 +276,6 @@ class S3Uploads:
             body.close()
 
 
-def _status_of(error: ClientError) -> int:
-    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-
-
-def _outcome_of(status: int) -> str:
-    """What was asked for may be there already, or not reach so far: that is an answer as good as any."""
-    known = {404: "not_found", 409: "ok", 412: "ok", 416: "ok", 429: "unavailable"}
-    return known.get(status) or ("refused" if 400 <= status < 500 else "unavailable")
-
-
 def _build_client(settings: "ApiSettings", endpoint: str | None, stall_seconds: int | None = None) -> "S3Client":
     """A client that gives up soon, or one that waits so long for each piece that goes either way."""
     client = boto3.client(
@@ -294,11 +293,5 @@ def _build_client(settings: "ApiSettings", endpoint: str | None, stall_seconds: 
             max_pool_connections=THREADS,
         ),
     )
-    client.meta.events.register("before-sign.s3.DeleteObjects", _add_content_md5)
+    client.meta.events.register("before-sign.s3.DeleteObjects", add_content_md5)
     return client
-
-
-def _add_content_md5(request: Any, **_: Any) -> None:
-    """Many S3 servers other than AWS know no newer checksum, and take no batch of deletions without one."""
-    digest = hashlib.md5(request.body, usedforsecurity=False).digest()
-    request.headers["Content-MD5"] = base64.b64encode(digest).decode()

@@ -168,6 +168,8 @@ class MemoryUploads:
 
     async def stop(self) -> None: ...
 
+    async def look(self) -> None: ...
+
     async def head(self, _: str) -> Any:
         return self._stored
 

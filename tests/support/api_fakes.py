@@ -188,6 +188,10 @@ class FakeUploads:
 
     async def stop(self) -> None: ...
 
+    async def look(self) -> None:
+        if self.is_down:
+            raise UnavailableError("S3 cannot be reached")
+
     async def presign_put(self, key: str, content_type: str) -> str:
         self.signed.append((key, content_type))
         return f"http://127.0.0.1:9000/media/{key}?X-Amz-Signature=0"

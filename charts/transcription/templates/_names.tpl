@@ -12,6 +12,20 @@ app.kubernetes.io/part-of: {{ .root.Chart.Name }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Worker pods are the controller's, which says itself what they are and who manages them. */}}
+{{- define "transcription.workerLabels" -}}
+{{- $labels := include "transcription.labels" (dict "root" . "component" "worker") | fromYaml -}}
+{{- mergeOverwrite (dict) .Values.worker.podLabels (omit $labels "app.kubernetes.io/name" "app.kubernetes.io/managed-by") | toYaml }}
+{{- end }}
+
+{{/* The name of a part's ServiceAccount, made here or not. */}}
+{{- define "transcription.account" -}}
+{{ (index .root.Values .component).serviceAccount.name | default (printf "%s-%s" .root.Release.Name .component) }}
 {{- end }}
 
 {{- define "transcription.metadata" -}}
@@ -22,11 +36,27 @@ labels: {{- include "transcription.labels" . | nindent 2 }}
 
 {{- define "transcription.image" -}}
 {{- $image := (index .root.Values .component).image -}}
+{{- $registry := $image.registry | default .root.Values.global.imageRegistry -}}
+{{- $name := ternary (printf "%s/%s" $registry $image.repository) $image.repository (ne $registry "") -}}
 {{- if $image.digest -}}
-{{ $image.repository }}@{{ $image.digest }}
+{{ $name }}@{{ $image.digest }}
 {{- else -}}
-{{ $image.repository }}:{{ $image.tag | default .root.Chart.AppVersion }}
+{{ $name }}:{{ $image.tag | default .root.Chart.AppVersion }}
 {{- end -}}
+{{- end }}
+
+{{/* Where S3 is and how its buckets are named: as the values say, or the server for trials. */}}
+{{- define "transcription.s3" -}}
+{{- if .Values.trialS3.enabled -}}
+{endpoint: {{ .Values.s3.endpoint | default (printf "http://%s-s3.%s.svc:9000" .Release.Name .Release.Namespace) | quote }}, pathStyle: true}
+{{- else -}}
+{endpoint: {{ .Values.s3.endpoint | quote }}, pathStyle: {{ .Values.s3.pathStyle }}}
+{{- end -}}
+{{- end }}
+
+{{- define "transcription.s3Secret" -}}
+{{- $trial := ternary .root.Values.trialS3.secret "" .root.Values.trialS3.enabled -}}
+{{- (index .root.Values .component).s3Secret | default $trial -}}
 {{- end }}
 
 {{- define "transcription.pullSecrets" -}}
@@ -38,12 +68,13 @@ labels: {{- include "transcription.labels" . | nindent 2 }}
 {{/* What the API and the controller are told alike; the prefix keeps their settings apart. */}}
 {{- define "transcription.env" -}}
 {{- $values := .root.Values -}}
+{{- $s3 := include "transcription.s3" .root | fromYaml -}}
 - {name: {{ .prefix }}_NAMESPACE, value: {{ .root.Release.Namespace | quote }}}
 - {name: {{ .prefix }}_LOG_LEVEL, value: {{ $values.logLevel | quote }}}
 - {name: {{ .prefix }}_S3_BUCKET, value: {{ $values.s3.bucket | quote }}}
 - {name: {{ .prefix }}_S3_REGION, value: {{ $values.s3.region | quote }}}
-- {name: {{ .prefix }}_S3_PATH_STYLE, value: {{ $values.s3.pathStyle | quote }}}
-{{- with $values.s3.endpoint }}
+- {name: {{ .prefix }}_S3_PATH_STYLE, value: {{ $s3.pathStyle | quote }}}
+{{- with $s3.endpoint }}
 - {name: {{ $.prefix }}_S3_ENDPOINT, value: {{ . | quote }}}
 {{- end }}
 {{- with $values.callback.signingSecret }}
@@ -53,19 +84,10 @@ labels: {{- include "transcription.labels" . | nindent 2 }}
 {{- with $values.callback.allowedHosts }}
 - {name: {{ $.prefix }}_CALLBACK_ALLOWED_HOSTS, value: {{ join "," . | quote }}}
 {{- end }}
-{{- with (index $values .component).s3Secret }}
+{{- with include "transcription.s3Secret" . }}
 - {name: AWS_ACCESS_KEY_ID, valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: AWS_ACCESS_KEY_ID}}}
 - {name: AWS_SECRET_ACCESS_KEY, valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: AWS_SECRET_ACCESS_KEY}}}
 {{- end }}
-{{- end }}
-
-{{/* The restricted Pod Security standard, and a root file system that nobody writes. */}}
-{{- define "transcription.podSecurity" -}}
-{runAsNonRoot: true, runAsUser: 65532, runAsGroup: 65532, seccompProfile: {type: RuntimeDefault}}
-{{- end }}
-
-{{- define "transcription.containerSecurity" -}}
-{allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
 {{- end }}
 
 {{/* The PriorityClass of one level, or nothing. Cluster-scoped, so named as the admission policy is; a resource takes 63 characters. */}}

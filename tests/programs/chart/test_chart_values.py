@@ -9,6 +9,7 @@ from api.settings import ApiSettings
 from controller.settings import ControllerSettings
 from tests.support.api_fakes import SECRET
 
+MORE = {"EXTRA", "AWS_CA_BUNDLE"}
 AWS_KEYS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
 OWN_RESULT = "http://scribe-api.media.svc:8080/api/upload-video/result"
 
@@ -17,7 +18,7 @@ def env_of(objects: list[Manifest], name: str) -> dict[str, dict[str, Any]]:
     (pod,) = [
         o["spec"]["template"]["spec"] for o in objects if o["kind"] == "Deployment" and name in o["metadata"]["name"]
     ]
-    return {entry["name"]: entry for entry in pod["containers"][0]["env"]}
+    return {entry["name"]: entry for entry in pod["containers"][0]["env"] if entry["name"] not in MORE}
 
 
 def plain(env: dict[str, dict[str, Any]]) -> dict[str, str]:
@@ -58,7 +59,7 @@ def test_what_the_chart_says_of_workers_reaches_the_controller(
     assert settings.worker_service_account == "scribe-worker"
     assert settings.worker_pod.image_pull_secrets == ({"name": "mirror"},)
     assert settings.worker_pod.annotations == {"note": 'a "quoted" one'}
-    assert settings.worker_pod.volume_mounts == ({"name": "models", "mountPath": "/models"},)
+    assert [mount["name"] for mount in settings.worker_pod.volume_mounts] == ["trust", "models", "cache"]
 
 
 def test_callbacks_go_to_the_api_itself_when_no_url_is_given(chart: Chart) -> None:
@@ -97,6 +98,14 @@ def test_large_numbers_are_written_out(chart: Chart) -> None:
         ("api.auth.oidc.algorithms={HS256}", "/api/auth/oidc/algorithms/0"),
         ("api.rate.seconds=0", "/api/rate/seconds"),
         ("api.trustedProxies={proxy.example.org}", "/api/trustedProxies/0"),
+        ("api.image.registry=https://mirror", "/api/image/registry"),
+        ("global.imageRegistry=mirror/", "/global/imageRegistry"),
+        ("controller.tolerations=all", "/controller/tolerations"),
+        ("worker.serviceAccount.creat=false", "/worker/serviceAccount"),
+        ("networkPolicy.blockedAddresses={metadata}", "/networkPolicy/blockedAddresses/0"),
+        ("flowControl.shares=many", "/flowControl/shares"),
+        ("worker.modelSource.hostPath=models", "/worker/modelSource/hostPath"),
+        ("s3.caBundle.configmap=ca", "/s3/caBundle"),
         ("priorityClasses.low.value=high", "/priorityClasses/low/value"),
         ("priorityClasses.high.name=Urgent", "/priorityClasses/high/name"),
     ],
@@ -142,7 +151,7 @@ def test_the_schema_is_closed_wherever_a_key_could_be_mistyped() -> None:
     open_ones = set(find_open(schema, ""))
     assert open_ones == {
         "/properties/global",
-        "/properties/worker/properties/affinity",
+        "/definitions/affinity",
         "/definitions/strings",
         "/definitions/objects/items",
         "/definitions/resources/properties/requests",
@@ -180,6 +189,22 @@ def test_the_notes_warn_when_s3_has_no_keys(chart: Chart) -> None:
     complete = chart.notes("s3.endpoint=http://s3:9000", *keys)
     assert "no Secret" not in complete
     assert "without keys" not in complete
+
+
+def test_the_notes_say_where_files_are_kept_and_what_to_look_at_when_no_pod_gets_ready(chart: Chart) -> None:
+    assert "in the bucket transcriptions of AWS (us-east-1)" in chart.notes()
+    notes = chart.notes("s3.endpoint=https://s3.example.org", "s3.bucket=media")
+    assert "in the bucket media of https://s3.example.org." in notes
+    assert "kubectl -n media logs deployment/scribe-api | grep 'not ready'" in notes
+
+
+@pytest.mark.parametrize("inside", ["http://s3:9000", "http://s3.media.svc:9000", "http://s3.media.svc.cluster.local"])
+def test_the_notes_warn_when_browsers_cannot_reach_s3(chart: Chart, inside: str) -> None:
+    assert "set s3.publicEndpoint" in chart.notes(f"s3.endpoint={inside}")
+    assert "set s3.publicEndpoint" not in chart.notes(
+        f"s3.endpoint={inside}", "s3.publicEndpoint=https://s3.example.org"
+    )
+    assert "set s3.publicEndpoint" not in chart.notes("s3.endpoint=https://s3.example.org")
 
 
 def test_the_notes_warn_when_callbacks_are_not_signed(chart: Chart) -> None:

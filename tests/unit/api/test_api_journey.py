@@ -349,6 +349,16 @@ def test_readiness_waits_for_the_first_list(client: Caller, store: FakeStore) ->
     assert client.get("/ready").status_code == 503
 
 
+def test_readiness_waits_for_a_bucket_that_can_be_used(
+    client: Caller, uploads: FakeUploads, caplog: pytest.LogCaptureFixture
+) -> None:
+    uploads.is_down = True
+    assert client.get("/ready").status_code == 503
+    assert "not ready: S3 cannot be reached; see the s3 settings" in caplog.text
+    uploads.is_down = False
+    assert client.get("/ready").json() == {"status": "ready"}
+
+
 def test_liveness_ends_when_the_cache_is_no_longer_kept_up(client: Caller, store: FakeStore) -> None:
     store.is_following = False
     assert client.get("/health").status_code == 503

@@ -186,6 +186,35 @@ def closing(status: int, body: bytes = b"", length: int | None = None, **headers
     return canned(status, body, length, Connection="close", **headers)
 
 
+def refusing(status: int, code: str) -> bytes:
+    return closing(status, f"<Error><Code>{code}</Code></Error>".encode())
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(404, "NoSuchBucket"), (403, "InvalidAccessKeyId"), (403, "SignatureDoesNotMatch"), (400, "IllegalLocation")],
+)
+def test_the_bucket_cannot_be_used_when_s3_refuses_it(status: int, code: str) -> None:
+    with pytest.raises(UnavailableError, match=code):
+        CannedS3(refusing(status, code)).run(S3Uploads.look)
+
+
+@pytest.mark.parametrize(
+    "answer", [closing(200, b"<ListBucketResult></ListBucketResult>"), refusing(403, "AccessDenied")]
+)
+def test_a_bucket_that_was_found_is_not_looked_for_again(answer: bytes) -> None:
+    s3 = CannedS3(refusing(404, "NoSuchBucket"), answer)
+
+    async def story(uploads: S3Uploads) -> None:
+        with pytest.raises(UnavailableError):
+            await uploads.look()
+        await uploads.look()
+        await uploads.look()
+
+    s3.run(story)
+    assert len(s3.asked) == 2
+
+
 def test_a_range_is_asked_of_s3_and_its_place_is_told() -> None:
     s3 = CannedS3(closing(206, b"bcd", Content_Range="bytes 1-3/9"))
 

@@ -1,0 +1,30 @@
+"""How S3 puts things: what its errors mean, and what its servers want to be told. Called by uploads."""
+
+import base64
+import hashlib
+from typing import Any
+
+MAY_NOT_LIST = "AccessDenied"
+"""The keys are good and the bucket is there; an account may do all else without that right."""
+
+
+def status_of(error: Any) -> int:
+    """Of an error of botocore's: the HTTP status, 0 when there was none."""
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def code_of(error: Any) -> str:
+    """Of the same: S3's word, such as NoSuchBucket or InvalidAccessKeyId."""
+    return str(error.response.get("Error", {}).get("Code", status_of(error)))
+
+
+def outcome_of(status: int) -> str:
+    """What was asked for may be there already, or not reach so far: that is an answer as good as any."""
+    known = {404: "not_found", 409: "ok", 412: "ok", 416: "ok", 429: "unavailable"}
+    return known.get(status) or ("refused" if 400 <= status < 500 else "unavailable")
+
+
+def add_content_md5(request: Any, **_: Any) -> None:
+    """Many S3 servers other than AWS know no newer checksum, and take no batch of deletions without one."""
+    digest = hashlib.md5(request.body, usedforsecurity=False).digest()
+    request.headers["Content-MD5"] = base64.b64encode(digest).decode()

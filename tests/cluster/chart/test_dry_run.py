@@ -1,0 +1,96 @@
+"""Everything that the chart makes, as the cluster's own API server takes it: validated, admitted and not kept."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from controller.job_builder import build_job
+from controller.settings import ControllerSettings
+from tests.support.controller_fakes import a_transcription
+from tests.support.kubectl import Kubectl, Manifest
+from tests.support.speech import ROOT
+from tests.support.transcriptions import an_id
+
+APART = ("--set", "crds.enabled=false", "--set", "api.service.nodePort=null")
+"""The definition and the port are the dev release's."""
+VALUES = {
+    "no values": (),
+    "dev values": ("--values", "dev/values.yaml"),
+    "S3 for trials": ("--set", "trialS3.enabled=true", "--set", "trialS3.secret=s3"),
+    "every value": ("--values", "tests/programs/chart/every-value.yaml"),
+}
+
+
+@pytest.fixture(scope="module")
+def place(kubectl: Kubectl) -> Iterator[Kubectl]:
+    """A namespace that takes restricted pods alone."""
+    own = Kubectl(kubectl.binary, kubectl.kubeconfig, an_id("dry"))
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    own.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": own.namespace, "labels": labels}})
+    yield own
+    own.run("delete", "namespace", own.namespace, "--wait=false")
+
+
+@pytest.fixture(params=list(VALUES))
+def objects(request: pytest.FixtureRequest, place: Kubectl) -> list[Manifest]:
+    """What an install in that namespace would make, beside the dev release."""
+    words = ["template", "dry", "charts/transcription", "--namespace", place.namespace, *APART]
+    helm = [str(ROOT / ".dev/bin/helm"), *words, *VALUES[request.param]]
+    text = subprocess.run(helm, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    # a helper object of the values file lies where that file says
+    return [found for found in yaml.safe_load_all(text) if found and found["kind"] != "ConfigMap"]
+
+
+def dry_run(place: Kubectl, objects: list[Manifest]) -> str:
+    """What the API server says to all of them; fails when it refuses one."""
+    listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+    words = ("apply", "--server-side", "--dry-run=server", "--validate=strict", "--filename=-")
+    return place.run(*words, stdin=listed)
+
+
+def as_pod(name: str, template: Manifest) -> Manifest:
+    """A pod of the template; the account is the namespace's own, since that of the release is never made."""
+    metadata = template["metadata"] | {"name": name}
+    spec = template["spec"] | {"serviceAccountName": "default"}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": without_classes(spec)}
+
+
+def without_classes(spec: dict[str, Any]) -> dict[str, Any]:
+    """Without classes that this cluster does not have."""
+    return {key: value for key, value in spec.items() if key not in {"priorityClassName", "runtimeClassName"}}
+
+
+def build_worker(objects: list[Manifest], monkeypatch: pytest.MonkeyPatch) -> Manifest:
+    """The template of worker pods, by the settings that the controller would read."""
+    (controller,) = [o for o in objects if o["kind"] == "Deployment" and o["metadata"]["name"] == "dry-controller"]
+    for entry in controller["spec"]["template"]["spec"]["containers"][0]["env"]:
+        if "value" in entry:
+            monkeypatch.setenv(entry["name"], entry["value"])
+    template: Manifest = build_job(a_transcription(), 1, ControllerSettings())["spec"]["template"]
+    return template
+
+
+def test_the_api_server_takes_every_object_of_the_chart(place: Kubectl, objects: list[Manifest]) -> None:
+    said = dry_run(place, objects).splitlines()
+    assert len(said) == len(objects)
+    assert all(line.endswith("serverside-applied (server dry run)") for line in said)
+
+
+def test_a_namespace_for_restricted_pods_alone_takes_each_of_ours(
+    place: Kubectl, objects: list[Manifest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    templates = {o["metadata"]["name"]: o["spec"]["template"] for o in objects if o["kind"] in {"Deployment", "Job"}}
+    pods = [as_pod(name, template) for name, template in templates.items()]
+    pods.append(as_pod("dry-worker", build_worker(objects, monkeypatch)))
+    assert len(dry_run(place, pods).splitlines()) == len(pods) >= 3
+
+
+def test_such_a_namespace_refuses_a_pod_that_reads_a_folder_of_its_node(place: Kubectl) -> None:
+    volume = {"name": "models", "hostPath": {"path": "/srv"}}
+    pod = as_pod("bare", {"metadata": {}, "spec": {"containers": [{"name": "c", "image": "c"}], "volumes": [volume]}})
+    with pytest.raises(AssertionError, match="violates PodSecurity"):
+        dry_run(place, [pod])
