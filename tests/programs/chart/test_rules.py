@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from chart_rendering import CHART, NAMESPACE, RELEASE, ROOT, Chart, read_values
-from prometheus import build_unit_test, exposed, labels_in, named_in, run_promtool
+from prometheus import build_unit_test, check_queries, exposed, labels_in, named_in, run_promtool
 
 VALUES = Path(__file__).with_name("monitoring-values.yaml")
 CASES = yaml.safe_load(Path(__file__).with_name("alerts.yaml").read_text())
@@ -93,9 +93,16 @@ def test_the_guide_to_metrics_lists_the_alerts(alerts: dict[str, Rule]) -> None:
     assert re.findall(r"^\| \[(\w+)\]\(runbooks/\1\.md\)", guide, re.MULTILINE) == list(alerts)
 
 
-def test_pages_name_metrics_that_there_are() -> None:
-    for path in RUNBOOKS.glob("*.md"):
-        assert named_in(path.read_text()) <= set(exposed()), path.name
+def test_prometheus_reads_the_queries_of_the_pages(tmp_path: Path) -> None:
+    text = "\n".join(path.read_text() for path in sorted(RUNBOOKS.glob("*.md")))
+    queries = [query for query in re.findall(r"`([^`\n]+)`|^  (.+)$", text, re.MULTILINE) for query in query if query]
+    queries = [query for query in queries if named_in(query) and not query.startswith("kubectl")]
+    assert len(queries) > len(CASES)
+    check_queries(queries, tmp_path)
+    known = exposed()
+    for query in queries:
+        assert named_in(query) <= set(known), query
+        assert labels_in(query) <= set().union(*(known[metric] for metric in named_in(query))), query
 
 
 def test_each_alert_says_how_bad_it_is_who_cares_and_where_to_read_on(alerts: dict[str, Rule]) -> None:
