@@ -22,10 +22,10 @@ import whisper
 from tests.bench.worker_units import DECODED, FEED_MEMORY, FIRST_WINDOW, HOUR_SECONDS, WINDOWS
 from worker import media, windows
 from worker.cpu import count_cpus
-from worker.engine.door import CHUNK_SAMPLES
 from worker.engine.mel import measure_windows
 
 N_MELS, CPU = 80, torch.device("cpu")
+CHUNK_BYTES = 60 * media.BYTES_PER_SECOND
 LONGEST_SECONDS = 2.0 * HOUR_SECONDS
 MIB = 1 << 20
 
@@ -40,8 +40,8 @@ def main(side: str, path: str) -> None:
 def read_windows(path: Path) -> Iterator[Any]:
     """Ours: spectrograms of windows, as soon as they are there."""
     samples = read_samples(path)
-    pieces = range(0, len(samples), 2 * CHUNK_SAMPLES)
-    chunks = (np.frombuffer(samples[start : start + 2 * CHUNK_SAMPLES], dtype="<i2") for start in pieces)
+    pieces = range(0, len(samples), CHUNK_BYTES)
+    chunks = (np.frombuffer(samples[start : start + CHUNK_BYTES], dtype="<i2") for start in pieces)
     source = windows.cut(chunks)
     for first in source:
         yield measure_windows([first.samples], N_MELS, CPU, torch.float32)
