@@ -6,7 +6,7 @@ not run, or a machine too noisy to measure on, is.
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 
 from tests.bench import api_benches, controller_benches, report, worker_benches
@@ -22,11 +22,11 @@ RAW = report.ROOT / ".dev/bench.json"
 
 def main(names: Sequence[str]) -> int:
     """Measure, print, and write down; 0 when all sides ran."""
-    if unknown := set(names) - set(BENCHES):
+    if unknown := [name for name in names if not expand([name], BENCHES)]:
         _tell(f"no such bench: {', '.join(unknown)}; there are {', '.join(BENCHES)}")
         return 2
     try:
-        outcomes = _measure_all([BENCHES[name]() for name in names or BENCHES])
+        outcomes = _measure_all([BENCHES[name]() for name in expand(names, BENCHES) or BENCHES])
     except BenchError as error:
         _tell(f"bench: {error}")
         return 1
@@ -37,6 +37,11 @@ def main(names: Sequence[str]) -> int:
     if not names:
         report.DOC.write_text(report.put_between_marks(report.DOC.read_text(), figures))
     return 0
+
+
+def expand(names: Sequence[str], known: Iterable[str]) -> list[str]:
+    """The benches of these names, and those of a group: `engine` means engine-tiny and the others."""
+    return [name for name in known if any(name == wanted or name.startswith(f"{wanted}-") for wanted in names)]
 
 
 def _measure_all(benches: Sequence[Bench]) -> list[Outcome]:

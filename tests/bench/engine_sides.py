@@ -1,4 +1,4 @@
-"""Windows per CPU-second of one engine, in the worker's image: `python -m tests.bench.engine_sides SIDE`.
+"""Windows per CPU-second of one engine, in the worker's image: `python -m tests.bench.engine_sides SIDE SHAPE`.
 
 All decode the same windows of noise with the same random weights, single precision, one thread, timestamps on. What is
 counted is CPU time of the process from spectrograms to tokens. Called by worker_benches.
@@ -9,43 +9,43 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from whisper.decoding import DecodingOptions
 
-from tests.bench.worker_units import SHAPES, TOKENS, WINDOWS, unit_of
+from tests.bench.worker_units import CPU_SPEED, TOKENS, WINDOWS
 from tests.support import engine_models
 from worker.engine.batched import Encoder
 from worker.engine.decoding import Decoder, Request
 from worker.engine.gpu import StepLoop
 from worker.engine.mel import measure_windows
 
-SEQUENTIAL_WINDOWS = {"tiny": 8, "base": 4, "small": 2}
+SEQUENTIAL_WINDOWS = {"tiny": 4, "base": 2, "small": 1}
 """One by one, a window costs the same however many there are."""
+
+WARM_UP_TOKENS = 2
 
 Engine = Callable[[Any], list[int]]
 """Spectrograms to the number of tokens of each."""
 
 
-def main(side: str, shapes: Sequence[str] = SHAPES) -> None:
-    """Print windows per CPU-second by shape, and how many tokens a window had."""
+def main(side: str, shape: str) -> None:
+    """Print windows per CPU-second, and how many tokens a window had."""
     torch.set_num_threads(1)
-    figures, answer = {}, {}
-    for shape in shapes:
-        model = engine_models.a_random_model(engine_models.SHAPES[shape])
-        engine, count = BUILD[side](model, TOKENS), SEQUENTIAL_WINDOWS[shape] if side == "whisper" else WINDOWS
-        mels = measure_windows(engine_models.make_noises(count), 80, engine_models.CPU, torch.float32)
-        figures[unit_of(shape)], answer[shape] = measure(engine, mels)
-        del model, engine
-    print(json.dumps({"figures": figures, "answer": answer}))  # noqa: T201  # what the bench reads
+    build = BUILD[side]
+    model = engine_models.a_random_model(engine_models.SHAPES[shape])
+    count = SEQUENTIAL_WINDOWS[shape] if side == "whisper" else WINDOWS
+    mels = measure_windows(engine_models.make_noises(count), 80, engine_models.CPU, torch.float32)
+    build(model, WARM_UP_TOKENS)(mels[:1])
+    figure, lengths = measure(build(model, TOKENS), mels)
+    print(json.dumps({"figures": {CPU_SPEED: figure}, "answer": lengths}))  # noqa: T201  # what the bench reads
 
 
 def measure(engine: Engine, mels: Any) -> tuple[float, list[int]]:
     """Windows per CPU-second, and the different lengths of their texts in tokens."""
-    engine(mels[:1])
     begin = time.process_time()
     lengths = engine(mels)
     return len(mels) / (time.process_time() - begin), sorted(set(lengths))
@@ -83,4 +83,4 @@ def build_ctranslate2(model: Any, tokens: int) -> Engine:
 BUILD = {"ours": build_ours, "whisper": build_whisper, "ctranslate2": build_ctranslate2}
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:] or SHAPES)
+    main(*sys.argv[1:])

@@ -36,7 +36,7 @@ class Recording:
             transcript = self._engine.transcribe(sound, task, lambda _: None)
         self._whole = time.perf_counter() - began_at
         stages = transcript["figures"]["seconds"]
-        return Sample({SECONDS: stages["encode"] + stages["decode"]}, None)
+        return Sample({SECONDS: sum(stages.get(stage, 0.0) for stage in ("encode", "decode"))}, None)
 
     def look_whole(self) -> Sample:
         """The same run on the clock."""

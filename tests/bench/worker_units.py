@@ -6,14 +6,10 @@ TOKENS = 100
 HOUR_SECONDS = 3600
 RECORDING = "hour.mp3"
 
+CPU_SPEED = "windows per CPU-second"
 FIRST_WINDOW = "seconds to the first window"
 FEED_MEMORY = "MiB above the imports"
 DECODED = "seconds of sound a second"
-
-
-def unit_of(shape: str) -> str:
-    """Windows per CPU-second of a model of this shape."""
-    return f"windows per CPU-second, {shape}"
 
 
 def load_unit_of(shape: str) -> str:

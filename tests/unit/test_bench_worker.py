@@ -1,5 +1,6 @@
 """What the worker's benches put together outside the image."""
 
+from tests.bench.__main__ import expand
 from tests.bench.harness import Sample
 from tests.bench.worker_benches import BENCHES, load_all
 from tests.bench.worker_units import SHAPES
@@ -24,3 +25,9 @@ def test_every_goal_names_a_peer_and_a_unit_when_a_bench_is_built() -> None:
         for peer, goals in bench.peer_goals.items():
             assert peer in bench.sides
             assert set(goals) <= set(bench.goals)
+
+
+def test_a_group_is_all_its_benches_when_it_is_named() -> None:
+    assert expand(["engine", "load"], BENCHES) == ["engine-tiny", "engine-base", "engine-small", "load"]
+    assert expand(["engine-base"], BENCHES) == ["engine-base"]
+    assert expand(["eng"], BENCHES) == []
