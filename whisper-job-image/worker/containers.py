@@ -41,7 +41,7 @@ def find_demuxer(path: Path) -> str | None:
         for _ in range(MOST_ID3_TAGS):
             if not head.startswith(b"ID3"):
                 return match(head)
-            at += _measure_tag(head)
+            at += measure_tag(head)
             at, head = _read_behind_zeros(file, at)
     return None
 
@@ -58,7 +58,7 @@ def match(head: bytes) -> str | None:
     return CHUNKED.get((head[:4], head[8:12])) or _match_mpeg_audio(head)
 
 
-def _measure_tag(head: bytes) -> int:
+def measure_tag(head: bytes) -> int:
     """The size of an ID3 tag, which MP3, AAC and FLAC files may have in front."""
     size = 0
     for byte in head[6:ID3_HEADER_BYTES]:

@@ -69,7 +69,7 @@ def probe(path: Path, max_seconds: float, sandbox: Sandbox = STRICT) -> Media:
     """Look at the file; a WorkerError of the fitting reason when it is nothing to transcribe."""
     demuxer = _find_demuxer(path)
     command = [
-        *("ffprobe", "-v", "warning", "-hide_banner", "-threads", "1", *_read_only_as(demuxer)),
+        *("ffprobe", "-v", "warning", "-hide_banner", "-threads", "1", *read_only_as(demuxer)),
         *("-codec_whitelist:v", OPENED_DECODERS, "-codec_whitelist:s", OPENED_DECODERS),
         *("-show_entries", "format=duration:stream=codec_type", "-of", "json", f"file:{path}"),
     ]
@@ -87,7 +87,7 @@ def probe(path: Path, max_seconds: float, sandbox: Sandbox = STRICT) -> Media:
 def decode(media: Media, max_seconds: float, sandbox: Sandbox = STRICT) -> bytearray:
     """The first audio track as little-endian 16-bit samples."""
     command = [
-        *("ffmpeg", "-v", "error", "-hide_banner", "-nostdin", *ONE_THREAD, *_read_only_as(media.container)),
+        *("ffmpeg", "-v", "error", "-hide_banner", "-nostdin", *ONE_THREAD, *read_only_as(media.container)),
         # before -i it ends the reading; after it, only the writing
         *("-t", f"{max_seconds + 1:.0f}", "-i", f"file:{media.path}"),
         *("-map", "0:a:0", "-vn", "-sn", "-dn", "-f", "s16le", "-ac", "1", "-ar", str(SAMPLE_RATE), "pipe:1"),
@@ -119,10 +119,10 @@ def _find_demuxer(path: Path) -> str:
     return demuxer
 
 
-def _read_only_as(demuxer: str) -> list[str]:
+def read_only_as(demuxer: str, protocol: str = "file") -> list[str]:
     """Nothing is guessed, and no further file, protocol, container or decoder comes in by way of this one."""
     return [
-        *("-f", demuxer, "-format_whitelist", demuxer, "-protocol_whitelist", "file"),
+        *("-f", demuxer, "-format_whitelist", demuxer, "-protocol_whitelist", protocol),
         *("-codec_whitelist", AUDIO_DECODERS, "-max_streams", str(MOST_STREAMS)),
     ]
 
