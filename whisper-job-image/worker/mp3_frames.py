@@ -135,7 +135,12 @@ def _walk(data: mmap, at: int, end: int, kind: _Kind) -> tuple[int, "array[int]"
     second_byte, is_mono, _, _, sizes = kind
     while at + HEADER_BYTES <= end:
         size = sizes[data[at + 2]]
-        if not size or data[at] != 0xFF or data[at + 1] | 1 != second_byte or (data[at + 3] >> 6 == MONO_BITS) != is_mono:
+        if (
+            not size
+            or data[at] != 0xFF
+            or data[at + 1] | 1 != second_byte
+            or (data[at + 3] >> 6 == MONO_BITS) != is_mono
+        ):
             return None
         if count % FRAMES_PER_MARK == 0:
             marks.append(at)

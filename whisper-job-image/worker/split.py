@@ -21,7 +21,7 @@ HISTORY_SAMPLES = 4096
 """Of input that the resampler has seen before a seam; its filter is some hundred long."""
 
 PREROLL_FRAMES = 64
-"""That an MP3 decoder has seen before: a frame may lean on 511 bytes before it, and so on 23 frames of the least rate."""
+"""That an MP3 decoder has seen before: a frame may lean on 511 bytes before it, at the least those of 23 frames."""
 
 
 class Part(NamedTuple):
