@@ -63,7 +63,7 @@ class _Info(NamedTuple):
     end_pad: int = 0
 
 
-def scan(data: mmap) -> Frames | None:
+def scan(data: mmap | bytes) -> Frames | None:
     """The frames of a whole file."""
     at = _find_first(data)
     kind = _parse_kind(data[at : at + HEADER_BYTES])
@@ -78,7 +78,7 @@ def scan(data: mmap) -> Frames | None:
     return _measure(kind, info, *found) if found else None
 
 
-def _find_first(data: mmap) -> int:
+def _find_first(data: mmap | bytes) -> int:
     at = 0
     for _ in range(MOST_ID3_TAGS):
         head = data[at : at + ID3_HEADER_BYTES]
@@ -129,7 +129,7 @@ def _parse_info(frame: bytes, kind: _Kind, file_bytes: int) -> _Info | None:
     return _Info(True, frames, (pads >> 12) + DECODER_DELAY, max(0, (pads & 0xFFF) - DECODER_DELAY))
 
 
-def _walk(data: mmap, at: int, end: int, kind: _Kind) -> tuple[int, "array[int]"] | None:
+def _walk(data: mmap | bytes, at: int, end: int, kind: _Kind) -> tuple[int, "array[int]"] | None:
     """How many frames there are and every 64th's place; None unless they fill the file."""
     marks, count = array("Q"), 0
     second_byte, is_mono, _, _, sizes = kind

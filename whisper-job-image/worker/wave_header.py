@@ -28,7 +28,7 @@ class Wave(NamedTuple):
     samples: int
 
 
-def parse(data: mmap) -> Wave | None:
+def parse(data: mmap | bytes) -> Wave | None:
     """The samples of a whole file."""
     if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
         return None
