@@ -131,5 +131,6 @@ def _build_command(part: Part) -> list[str]:
     return [
         *("ffmpeg", "-v", "error", "-hide_banner", "-nostdin", *ONE_THREAD, *read_only_as(part.demuxer, "pipe")),
         *(*part.options, "-i", "pipe:0", "-map", "0:a:0", "-vn", "-sn", "-dn", "-af", part.filters),
-        *("-f", "s16le", "-ac", "1", "-ar", str(SAMPLE_RATE), "pipe:1"),
+        # written by the buffer, not by the frame: each write wakes its reader
+        *("-f", "s16le", "-ac", "1", "-ar", str(SAMPLE_RATE), "-flush_packets", "0", "pipe:1"),
     ]
