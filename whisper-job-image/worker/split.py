@@ -6,12 +6,13 @@ runs the parts and proves each seam.
 
 import math
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import NamedTuple
 
-from worker import mp3_frames, wave_header
+from worker import flac_frames, mp3_frames, wave_header
 
 SAMPLE_RATE = 16_000
 SHORTEST_SECONDS = 600
@@ -46,20 +47,23 @@ class Track(NamedTuple):
     end: int
     demuxer: str
     options: tuple[str, ...]
-    find_entry: Callable[[int], tuple[int, int]]
+    find_entry: Callable[[int], tuple[int, int] | None]
     """The byte from which on this sample is decoded rightly, and the sample that stands there."""
+
+    is_cut_at_end: bool = True
+    """Whether ffmpeg, from there on, would find more than belongs to it."""
 
 
 def find_parts(path: Path, demuxer: str, cpus: int, max_seconds: float) -> list[Part]:
     """At least two parts in their order, or none: then one run has to do, which also says what is wrong with a file."""
-    readers = {"mp3": _read_mp3, "wav": _read_wave}
+    readers = {"mp3": _read_mp3, "wav": _read_wave, "flac": _read_flac}
     if cpus < 2 or demuxer not in readers or path.stat().st_size == 0:
         return []
     with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
         track = readers[demuxer](data)
-    if track is None or not SHORTEST_SECONDS <= (track.end - track.start) / track.rate <= max_seconds:
-        return []
-    return cut(track, demuxer, cpus)
+        if track is None or not SHORTEST_SECONDS <= (track.end - track.start) / track.rate <= max_seconds:
+            return []
+        return cut(track, demuxer, cpus)
 
 
 def cut(track: Track, demuxer: str, cpus: int) -> list[Part]:
@@ -70,16 +74,25 @@ def cut(track: Track, demuxer: str, cpus: int) -> list[Part]:
     seams = [(track.end - track.start) * number // count // period * period for number in range(count)]
     pairs = list(pairwise([*seams, track.end - track.start]))
     first = Part(0, demuxer, (), "anull", 0, _to_output(track, pairs[0][1]))
-    return [first, *(_build_part(track, period, *pair) for pair in pairs[1:])]
+    others = [_build_part(track, period, *pair) for pair in pairs[1:]]
+    known = [part for part in others if part is not None]
+    return [first, *known] if len(known) == len(others) > 0 else []
 
 
-def _build_part(track: Track, period: int, seam: int, end: int) -> Part:
+def _build_part(track: Track, period: int, seam: int, end: int) -> Part | None:
     history = math.ceil(HISTORY_SAMPLES / period) * period
     resampled_from = track.start + seam - history
-    offset, sample = track.find_entry(resampled_from)
-    trim = f"atrim=start_sample={resampled_from - sample}:end_sample={track.end - sample}"
+    entry = track.find_entry(resampled_from)
+    if entry is None:
+        return None
+    offset, sample = entry
+    trim = f"atrim=start_sample={resampled_from - sample}"
+    if track.is_cut_at_end:
+        trim += f":end_sample={track.end - sample}"
+    # the times that frames of FLAC bear are those of the whole file, but for the first
+    filters = f"{trim},asetpts=N/SR/TB"
     own = _to_output(track, end) - _to_output(track, seam)
-    return Part(offset, track.demuxer, track.options, trim, _to_output(track, history), own)
+    return Part(offset, track.demuxer, track.options, filters, _to_output(track, history), own)
 
 
 def _to_output(track: Track, samples: int) -> int:
@@ -110,4 +123,13 @@ def _read_wave(data: mmap) -> Track | None:
         wave.demuxer,
         options,
         lambda sample: (wave.offset + sample * wave.block_bytes, sample),
+    )
+
+
+def _read_flac(data: mmap) -> Track | None:
+    flac = flac_frames.parse(data)
+    if flac is None:
+        return None
+    return Track(
+        flac.rate, 0, flac.samples, "flac", (), partial(flac_frames.find_entry, data, flac), is_cut_at_end=False
     )

@@ -39,6 +39,9 @@ FORMATS = {
     "s24-48000-mono.wav": ("-ac", "1", "-c:a", "pcm_s24le"),
     "f32-22050-stereo.wav": ("-ar", "22050", "-c:a", "pcm_f32le"),
     "u8-8000-mono.wav": ("-ar", "8000", "-ac", "1", "-c:a", "pcm_u8"),
+    "s16-44100-stereo.flac": ("-ar", "44100", "-sample_fmt", "s16"),
+    "s24-48000-mono.flac": ("-ac", "1", "-sample_fmt", "s32"),
+    "s16-16000-mono.flac": ("-ar", "16000", "-ac", "1", "-sample_fmt", "s16"),
 }
 
 

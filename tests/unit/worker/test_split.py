@@ -199,7 +199,7 @@ def test_the_first_part_is_read_as_the_file_is() -> None:
 def test_the_last_part_ends_where_the_sound_does() -> None:
     last = cut(a_track(start=1105), "mp3", 2)[-1]
     resampled_from = 1105 + 44100 * 1800 - last.dropped_samples * 44100 // 16000
-    assert last.filters == f"atrim=start_sample=7:end_sample={1105 + 44100 * 3600 - resampled_from + 7}"
+    assert last.filters == f"atrim=start_sample=7:end_sample={1105 + 44100 * 3600 - resampled_from + 7},asetpts=N/SR/TB"
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_a_wave_is_cut_at_the_bytes_of_a_sample(tmp_path: Path) -> None:
         offset=44 + (330 * 8000 - 4096) * 4,
         demuxer="s16le",
         options=("-ar", "8000", "-ac", "2"),
-        filters=f"atrim=start_sample=0:end_sample={330 * 8000 + 4096}",
+        filters=f"atrim=start_sample=0:end_sample={330 * 8000 + 4096},asetpts=N/SR/TB",
         dropped_samples=8192,
         samples=330 * 16000,
     )
