@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker import mp3_frames, wave_header
+from worker import flac_frames, mp3_frames, wave_header
+from worker.flac_frames import CLOSE_SAMPLES, Flac
 from worker.mp3_frames import FRAMES_PER_MARK, Frames
 from worker.split import MOST_PARTS, Part, Track, cut, find_parts
 
@@ -52,6 +53,31 @@ def an_extensible_wave(layout: int, guid: str = "0100000000001000800000aa00389b7
     plain = a_wave(1)
     extension = struct.pack("<HHI", 22, valid_bits, layout) + bytes.fromhex(guid)
     return plain[:16] + struct.pack("<IH", 40, 0xFFFE) + plain[22:36] + extension + plain[36:]
+
+
+def a_flac_head(block: int = 4096, samples: int = 4096 * 500, rate: int = 44100, bits: int = 16) -> bytes:
+    facts = rate << 44 | 1 << 41 | (bits - 1) << 36 | samples
+    info = struct.pack(">HH6xQ16x", block, block, facts)
+    return b"fLaC\0\0\0\x22" + info + b"\x81\0\0\4note"
+
+
+def a_flac_frame(number: int, size: int = 100) -> bytes:
+    header = b"\xff\xf8\xc9\x18" + chr(number).encode()
+    return (header + bytes([checksum(header)])).ljust(size, b"\x55")
+
+
+def checksum(content: bytes) -> int:
+    """As the format has it: x^8 + x^2 + x + 1."""
+    value = int.from_bytes(content) << 8
+    for bit in range(value.bit_length() - 1, 7, -1):
+        value ^= (0x107 << (bit - 8)) * (value >> bit & 1)
+    return value
+
+
+def a_flac(frames: int = 500) -> bytes:
+    """Its second half takes four times as many bytes."""
+    sizes = (60 if number < frames // 2 else 240 for number in range(frames))
+    return a_flac_head() + b"".join(a_flac_frame(number, size) for number, size in enumerate(sizes))
 
 
 def a_track(rate: int = 44100, seconds: int = 3600, start: int = 1105) -> Track:
@@ -133,6 +159,16 @@ def test_hostile_headers_are_no_error(noise: bytes, head: bytes) -> None:
     frames = mp3_frames.scan(head + noise)
     assert frames is None or frames.start >= 0 < frames.frame_samples
     wave_header.parse(b"RIFF\0\0\0\0WAVE" + noise)
+    flac_frames.parse(b"fLaC\0\0\0\x22" + noise)
+
+
+@given(st.lists(st.binary(max_size=40)), st.integers(0, 4096 * 499))
+def test_hostile_frames_of_flac_are_no_error(noise: list[bytes], sample: int) -> None:
+    content = a_flac_head() + b"\xff\xf8\xc9\x18".join([*noise, a_flac_frame(150), a_flac_frame(7)])
+    flac = flac_frames.parse(content)
+    assert flac is not None
+    entry = flac_frames.find_entry(content, flac, sample)
+    assert entry is None or entry[1] <= sample
 
 
 @given(st.data())
@@ -177,6 +213,49 @@ def test_the_samples_of_an_extensible_wave_are_found_when_it_says_nothing_unusua
     wave = wave_header.parse(an_extensible_wave(3))
     assert wave is not None
     assert (wave.offset, wave.samples, wave.demuxer) == (68, 8000, "s16le")
+
+
+def test_the_facts_of_a_flac_file_are_found() -> None:
+    assert flac_frames.parse(a_flac()) == Flac(44100, 2, 16, 4096, 4096 * 500, 50)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"fLaC",
+        a_flac_head(),
+        a_flac_head()[:-8] + b"\x01\xff\xff\xff",
+        a_flac_head(rate=44056) + bytes(99),
+        a_flac_head(bits=20) + bytes(99),
+        a_flac_head(samples=0) + bytes(99),
+        a_flac_head(block=0) + bytes(99),
+        a_flac_head().replace(b"\x10\0\x10\0", b"\x10\0\x20\0") + bytes(99),
+    ],
+)
+def test_no_facts_are_found_in_a_flac_file_that_is_not_plain(content: bytes) -> None:
+    assert flac_frames.parse(content) is None
+
+
+@pytest.mark.parametrize("frame", [0, 1, 127, 128, 200, 249, 250, 333, 499])
+def test_a_frame_of_flac_is_found_close_before_a_sample(frame: int) -> None:
+    content = a_flac()
+    flac = flac_frames.parse(content)
+    assert flac is not None
+    entry = flac_frames.find_entry(content, flac, frame * 4096)
+    assert entry is not None
+    offset, sample = entry
+    assert 0 <= frame * 4096 - sample <= CLOSE_SAMPLES
+    assert content[offset:].startswith(a_flac_frame(sample // 4096, 10)[:6])
+
+
+def test_no_frame_of_flac_is_found_where_checksums_are_wrong() -> None:
+    broken = bytearray(a_flac())
+    for at in range(50, len(broken) - 6):
+        if broken[at : at + 4] == b"\xff\xf8\xc9\x18":
+            broken[at + 4] ^= 1
+    flac = flac_frames.parse(bytes(broken))
+    assert flac is not None
+    assert flac_frames.find_entry(bytes(broken), flac, 4096 * 400) is None
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 44100, 48000])
