@@ -4,12 +4,13 @@ A file is hostile: one pass without a guess, and None for all that is not one fr
 """
 
 from array import array
-from mmap import mmap
+from mmap import MADV_DONTNEED, mmap
 from typing import NamedTuple
 
 from worker.containers import ID3_HEADER_BYTES, MOST_ID3_TAGS, MOST_ZEROS, measure_tag
 
 FRAMES_PER_MARK = 64
+MARKS_PER_RELEASE = 64
 ID3V1_BYTES = 128
 HEADER_BYTES = 4
 LAYER_3_BITS = 0b01
@@ -144,9 +145,17 @@ def _walk(data: mmap | bytes, at: int, end: int, kind: _Kind) -> tuple[int, "arr
             return None
         if count % FRAMES_PER_MARK == 0:
             marks.append(at)
+            if len(marks) % MARKS_PER_RELEASE == 0:
+                _release(data)
         count += 1
         at += size
     return (count, marks) if at == end else None
+
+
+def _release(data: mmap | bytes) -> None:
+    """What was read is no longer memory of this process."""
+    if isinstance(data, mmap):
+        data.madvise(MADV_DONTNEED)
 
 
 def _measure(kind: _Kind, info: _Info, count: int, marks: "array[int]") -> Frames | None:

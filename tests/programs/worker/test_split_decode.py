@@ -88,6 +88,13 @@ def test_samples_are_those_of_one_run_when_parts_are_decoded_at_once(name: str, 
     assert at_once(a_job(path)) == whole
 
 
+def test_eleven_minutes_are_long_enough(recordings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    path = recordings / "eleven-minutes.mp3"
+    path.write_bytes((recordings / "no-tags-44100-stereo.mp3").read_bytes() * 17)
+    assert at_once(a_job(path, cpus=2)) == as_one(path)
+
+
 def test_one_run_goes_on_when_a_part_begins_in_the_wrong_place(recordings: Path) -> None:
     path = recordings / "s16-44100-stereo.wav"
     job = a_job(path)
