@@ -12,9 +12,9 @@ from subprocess import PIPE, Popen
 from time import monotonic
 from typing import IO, NoReturn, Self, cast
 
-from worker.media import ONE_THREAD, SAMPLE_RATE, read_only_as
+from worker.media import ONE_THREAD, read_only_as
 from worker.sandbox import STDERR_BYTES, STRICT, Limits, Sandbox
-from worker.split import Part
+from worker.split import SAMPLE_RATE, Part
 
 SAMPLE_BYTES = 2
 SEAM_BYTES = 4096 * SAMPLE_BYTES
