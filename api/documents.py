@@ -44,6 +44,7 @@ def render_status(row: Row, rows: Rows) -> StatusDocument:
         audio_seconds_total=progress and progress.total_seconds,
         eta_seconds=live and live.eta_seconds,
         realtime_factor=progress and progress.realtime_factor,
+        note=progress and progress.note,
         attempt=row.attempt,
         queue=_queue(row, live, rows),
         created_at=row.created,

@@ -34,6 +34,7 @@ class Progress:
     total_seconds: float | None = None
     eta_seconds: float | None = None
     realtime_factor: float | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

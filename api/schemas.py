@@ -9,7 +9,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 from api import patterns
 from api.languages import LANGUAGES
 from api.settings import Priority
-from crds.transcriptionjob import FORMATS, NAME_PATTERN, CallbackState, Format, State, Task
+from crds.transcriptionjob import FORMATS, NAME_PATTERN, CallbackState, EngineName, Format, State, Task
 
 TURBO_MODELS = frozenset({"turbo", "large-v3-turbo"})
 MEDIA_TYPE = (
@@ -48,6 +48,12 @@ def _check_language(language: str) -> str:
     return language
 
 
+def _check_option(language: str) -> str:
+    if language not in LANGUAGES:
+        raise ValueError("send languages that Whisper knows, such as ko")
+    return language
+
+
 def _empty_as_absent(value: object) -> object:
     return None if value == "" else value
 
@@ -77,6 +83,11 @@ Language = Annotated[
     str,
     Field(max_length=4, json_schema_extra={"enum": ["auto", *LANGUAGES]}, examples=["ko"]),
     AfterValidator(_check_language),
+]
+LanguageOption = Annotated[
+    str,
+    Field(max_length=3, json_schema_extra={"enum": list(LANGUAGES)}, examples=["ko"]),
+    AfterValidator(_check_option),
 ]
 Metadata = Annotated[
     dict[MetadataKey, MetadataValue], Field(max_length=10, json_schema_extra={"additionalProperties": False})
@@ -133,6 +144,7 @@ class Options(Asked):
 
     model: str | None = Field(None, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", examples=["large-v3"])
     language: Language | None = None
+    language_options: list[LanguageOption] | None = Field(None, min_length=1, max_length=10)
     task: Task = "transcribe"
     word_timestamps: bool = False
     formats: list[Format] = Field(
@@ -142,6 +154,7 @@ class Options(Asked):
         json_schema_extra={"default": list(FORMATS)},
     )
     initial_prompt: Prompt | None = None
+    engine: EngineName = "auto"
     callback_url: CallbackUrl | None = None
     metadata: Metadata | None = None
     priority: Priority = "normal"
@@ -236,7 +249,8 @@ class StatusDocument(BaseModel):
     """One transcription. Fields that are not known are left out.
 
     `status` has four words for ever; `state` and `stage` say it finer. Seconds of audio, but for `eta_seconds`;
-    `realtime_factor` is seconds of audio done in one second. `outputs` has the path of each transcript.
+    `realtime_factor` is seconds of audio done in one second. `note` is what the worker has to say of its run, such as
+    that the GPU's memory ran short. `outputs` has the path of each transcript.
     """
 
     job_id: str
@@ -249,6 +263,7 @@ class StatusDocument(BaseModel):
     audio_seconds_total: float | None = None
     eta_seconds: float | None = None
     realtime_factor: float | None = None
+    note: str | None = None
     attempt: int
     queue: QueueDocument | None = None
     created_at: AwareDatetime

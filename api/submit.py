@@ -33,7 +33,7 @@ BEING_DELETED = (
 )
 
 NO_OPTIONS = frozenset({"job_id", "video_url"})
-OPTIONS_OF_SPEC = frozenset({"model", "language", "task", "word_timestamps", "initial_prompt", "metadata"})
+OPTIONS_OF_SPEC = frozenset({"model", "language", "task", "word_timestamps", "initial_prompt", "engine", "metadata"})
 """Those that the resource has under the same name and with the same default."""
 
 logger = logging.getLogger(__name__)
@@ -101,6 +101,8 @@ def build_spec(asked: RequestProcessRequest, source: Source, tenant: str, settin
     given = {name: getattr(asked, name) for name in asked.model_fields_set & OPTIONS_OF_SPEC}
     if "formats" in asked.model_fields_set:
         given["formats"] = tuple(f for f in FORMATS if f in asked.formats)
+    if asked.language_options:
+        given["language_options"] = tuple(dict.fromkeys(asked.language_options))
     if asked.callback_url:
         given["callback"] = Callback(url=asked.callback_url)
     resources = _build_resources(settings.default_gpu_count, settings.default_gpu_resource)

@@ -186,6 +186,7 @@ class Progress(Observed):
     total_seconds: float | None = None
     eta_seconds: float | None = None
     realtime_factor: float | None = None
+    note: str | None = None
     last_update_time: AwareDatetime | None = None
 
 

@@ -21,6 +21,8 @@ class Program:
     module_file: str
     packages: tuple[str, ...]
     about_seconds: int
+    command: str = ""
+    """What the build calls it, when that is not its name."""
 
     def folder(self) -> Path:
         """Where the built commands of this very version lie."""
@@ -32,8 +34,9 @@ class Program:
 KIND = Program("kind", "kind", ("sigs.k8s.io/kind",), 15)
 KUBECTL = Program("kubectl", "kubernetes", ("k8s.io/kubernetes/cmd/kubectl",), 100)
 HELM = Program("helm", "helm", ("helm.sh/helm/v4/cmd/helm",), 60)
+HELM3 = Program("helm3", "helm3", ("helm.sh/helm/v3/cmd/helm",), 90, "helm")
 VERSITYGW = Program("versitygw", "versitygw", ("github.com/versity/versitygw/cmd/versitygw",), 45)
-ETCD = Program("etcd", "etcd", ("go.etcd.io/etcd/server/v3",), 30)
+ETCD = Program("etcd", "etcd", ("go.etcd.io/etcd/server/v3",), 30, "server")
 KWOK = Program("kwok", "kwok", ("sigs.k8s.io/kwok/cmd/kwok",), 100)
 COREDNS = Program("coredns", "coredns", ("github.com/coredns/coredns",), 60)
 KUBERNETES = Program("kubernetes", "kubernetes", tuple(f"k8s.io/kubernetes/cmd/{name}" for name in SERVERS), 330)
@@ -81,10 +84,8 @@ def build(program: Program) -> None:
 
 
 def path(program: Program, command: str | None = None) -> Path:
-    """A built command; etcd's is called `server` by its package."""
-    if program is ETCD:
-        return program.folder() / "server"
-    return program.folder() / (command or program.name)
+    """A built command."""
+    return program.folder() / (command or program.command or program.name)
 
 
 def module_folder(tool: str, module: str) -> Path:

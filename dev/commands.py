@@ -24,14 +24,14 @@ from dev.docker import Docker
 from dev.steps import Progress, Step
 
 
-def up() -> None:
-    """Bring everything up: what is there is left alone, so a second run takes seconds."""
+def up(*more: binaries.Program) -> None:
+    """Bring everything up, with more programs if need be: what is there is left alone."""
     state.check_disk()
     say_and_install(packages.EVERYWHERE)
     engine = docker.ensure()
     pulled = base_image.is_pulled(engine)
-    lanes = [program_steps(pulled), image_steps(engine, pulled)]
-    last = cluster_steps(engine, pulled)
+    lanes = [program_steps(pulled, more), image_steps(engine, pulled)]
+    last = cluster_steps(engine, pulled, more)
     progress = Progress(sum(map(len, lanes)) + len(last))
     progress.run_lanes(*lanes)
     progress.run_lane(last)
@@ -71,23 +71,21 @@ def test() -> None:
     """Check the code, bring everything up and run all tests."""
     state.check_disk()
     lint()
-    up()
+    up(binaries.HELM3)
     engine_tests.run(docker.ensure())
     python.test()
 
 
 def bench() -> None:
     """Bring everything up and measure us beside others."""
-    up()
-    bring_kwok()
+    up(binaries.KWOK)
     python.bench()
 
 
 def soak() -> None:
     """Bring everything up and run what takes long."""
     state.check_disk()
-    up()
-    bring_kwok()
+    up(binaries.KWOK)
     engine_tests.run(docker.ensure(), "soak")
     python.soak()
 
@@ -105,13 +103,6 @@ def down() -> None:
     print(f"nothing runs any more; caches are in {state.root()}")
 
 
-def bring_kwok() -> None:
-    """The program that plays nodes, which nothing but bench and soak needs."""
-    Progress(1).perform(program_step(binaries.KWOK))
-    binaries.publish(binaries.KWOK)
-    binaries.drop_caches()
-
-
 def say_and_install(programs: dict[str, str]) -> None:
     """Install Debian packages, and say which."""
     if wanted := packages.missing(programs):
@@ -119,10 +110,10 @@ def say_and_install(programs: dict[str, str]) -> None:
         packages.install(programs)
 
 
-def program_steps(pulled: bool) -> list[Step]:
+def program_steps(pulled: bool, more: tuple[binaries.Program, ...]) -> list[Step]:
     """The lane that needs the processor. kubectl comes after Kubernetes, with which it shares most packages."""
     servers = () if pulled else binaries.BARE
-    wanted = (binaries.KIND, binaries.VERSITYGW, *servers, binaries.KUBECTL, binaries.HELM)
+    wanted = (binaries.KIND, binaries.VERSITYGW, *servers, binaries.KUBECTL, binaries.HELM, *more)
     return [program_step(program) for program in wanted]
 
 
@@ -170,7 +161,7 @@ def venv_step() -> Step:
     return Step("installing the Python packages of tests and linters", python.build, python.is_built, 45)
 
 
-def cluster_steps(engine: Docker, pulled: bool) -> list[Step]:
+def cluster_steps(engine: Docker, pulled: bool, more: tuple[binaries.Program, ...]) -> list[Step]:
     """What needs programs and images: the node image, the cluster, S3, the release."""
     secrets = keys.load()
     node_step = Step(
@@ -179,19 +170,19 @@ def cluster_steps(engine: Docker, pulled: bool) -> list[Step]:
     return [
         *([] if pulled else [node_step]),
         image_step(engine, images.S3),
-        Step("bringing the cluster up", partial(ensure_cluster, engine, pulled), about_seconds=40),
+        Step("bringing the cluster up", partial(ensure_cluster, engine, pulled, more), about_seconds=40),
         Step("bringing the worker image to the node", partial(bring_worker, engine), about_seconds=120),
         Step("bringing S3 up", partial(ensure_storage, engine, secrets), about_seconds=10),
         Step("installing the release", partial(ensure_release, engine, secrets), about_seconds=60),
     ]
 
 
-def ensure_cluster(engine: Docker, pulled: bool) -> None:
+def ensure_cluster(engine: Docker, pulled: bool, more: tuple[binaries.Program, ...]) -> None:
     """The cluster runs, knows the registry, and this checkout can speak to it."""
     cluster.ensure(engine, None if pulled else node_image.name())
     registry.connect(engine)
     cluster.publish()
-    binaries.publish(binaries.KUBECTL, binaries.HELM)
+    binaries.publish(binaries.KUBECTL, binaries.HELM, *more)
     python.publish()
     binaries.drop_caches()
 

@@ -96,7 +96,7 @@ def test_the_end_is_told_when_it_is_cancelled(
     name = an_id("stopped")
     with Receiver(host_address) as receiver, transcriptions.watch(name) as watch:
         receiver.open()
-        transcriptions.start(name, lecture.mp3, callback_url=receiver.url)
+        transcriptions.start(name, lecture.mp3, engine="quality", callback_url=receiver.url)
         watch.until(is_transcribing(0), 60, "it is transcribed")
         service.ask("POST", f"/jobs/{name}/cancel")
         payload = verified(receiver.next(60), signing_secret)

@@ -59,7 +59,7 @@ def test_f24_f36_it_completes_once_when_the_control_plane_dies_under_it(
     node = next(a["address"] for a in addresses if a["type"] == "InternalIP")
     name = an_id("headless")
     with transcriptions.watch(name) as watch:
-        transcriptions.start(name, lecture.mp3)
+        transcriptions.start(name, lecture.mp3, engine="quality")
         watch.until(is_transcribing(5), 90, "it is transcribed")
         kill_program(program, node)
 

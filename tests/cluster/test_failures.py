@@ -50,7 +50,7 @@ def test_the_pod_goes_when_it_is_cancelled_while_it_runs(
 ) -> None:
     name = an_id("cancelled")
     with transcriptions.watch(name) as watch:
-        transcriptions.start(name, lecture.mp3)
+        transcriptions.start(name, lecture.mp3, engine="quality")
         watch.until(is_transcribing(1), 60, "it is transcribed")
     pod = transcriptions.pods(name)[0]["metadata"]["name"]
     service.ask("POST", f"/jobs/{name}/cancel")

@@ -9,7 +9,7 @@ import pytest
 from crds.transcriptionjob import State
 from tests.support.kubectl import Manifest
 from tests.support.processes import kill_processes
-from tests.support.speech import Speech
+from tests.support.speech import Speech, speak
 from tests.support.transcriptions import Transcriptions, an_id, is_final, is_transcribing, status_of
 from tests.support.words import assert_same_words
 
@@ -37,7 +37,7 @@ def test_it_completes_when_its_worker_is_killed_while_it_transcribes(
 ) -> None:
     name = an_id("killed")
     with transcriptions.watch(name) as watch:
-        transcriptions.start(name, lecture.mp3)
+        transcriptions.start(name, lecture.mp3, engine="quality")
         watch.until(is_transcribing(10), 60, "it is transcribed")
         kill(transcriptions, transcriptions.pods(name)[0])
         end = status_of(watch.until(is_final, 150, "it is final"))
@@ -49,17 +49,22 @@ def test_it_completes_when_its_worker_is_killed_while_it_transcribes(
     assert_same_words(lecture.text, transcriptions.output(name, "txt").decode(), tolerance=0.01)
 
 
+@pytest.fixture(scope="module")
+def half_an_hour(seed: int, tmp_path_factory: pytest.TempPathFactory) -> Speech:
+    return speak(seed + 3, 1800, tmp_path_factory.mktemp("speech") / "half-an-hour.wav")
+
+
 @pytest.mark.soak
-def test_the_text_is_that_of_an_undisturbed_run_when_five_workers_are_killed(
-    transcriptions: Transcriptions, lecture: Speech, seed: int
+def test_the_text_is_that_of_an_undisturbed_run_when_five_workers_are_killed_in_half_an_hour_of_speech(
+    transcriptions: Transcriptions, half_an_hour: Speech, seed: int
 ) -> None:
     draw = random.Random(seed)
     points = sorted(draw.sample(range(5, 80), 5))
     undisturbed, name = an_id("undisturbed"), an_id("killed5")
-    transcriptions.start(undisturbed, lecture.mp3)
+    transcriptions.start(undisturbed, half_an_hour.mp3, engine="quality")
     killed: set[str] = set()
     with transcriptions.watch(name) as watch:
-        transcriptions.start(name, lecture.mp3)
+        transcriptions.start(name, half_an_hour.mp3, engine="quality")
         for point in points:
             status = status_of(watch.until(is_transcribing_elsewhere(point, killed), 400, f"it is at {point} %"))
             assert status.progress is not None
@@ -69,10 +74,20 @@ def test_the_text_is_that_of_an_undisturbed_run_when_five_workers_are_killed(
         end = status_of(watch.until(is_final, 400, "it is final"))
     assert end.state is State.SUCCEEDED, end.message
     assert len(killed) == len(points)
-    transcriptions.wait_until_finished(undisturbed, 200)
+    transcriptions.wait_until_finished(undisturbed, 400)
+    assert_same_words(half_an_hour.text, transcriptions.output(name, "txt").decode(), tolerance=0.01)
     assert transcriptions.output(name, "srt") == transcriptions.output(undisturbed, "srt")
     figures = json.loads(transcriptions.output(name, "json"))["figures"]
     assert figures["resumed_seconds"] > 0
+
+
+@pytest.mark.soak
+def test_the_words_are_right_when_half_an_hour_is_transcribed_as_by_default(
+    transcriptions: Transcriptions, half_an_hour: Speech
+) -> None:
+    name = transcriptions.start(an_id("long"), half_an_hour.mp4)
+    assert transcriptions.wait_until_finished(name, 300).status.state is State.SUCCEEDED
+    assert_same_words(half_an_hour.text, transcriptions.output(name, "txt").decode(), tolerance=0.01)
 
 
 def is_transcribing_elsewhere(at_least_percent: int, killed: set[str]) -> Callable[[Manifest], bool]:
@@ -91,7 +106,7 @@ def test_it_completes_in_one_pod_when_the_controller_is_killed_in_the_middle(
 ) -> None:
     name = an_id("orphan")
     with transcriptions.watch(name) as watch:
-        transcriptions.start(name, lecture.mp3)
+        transcriptions.start(name, lecture.mp3, engine="quality")
         watch.until(is_transcribing(1), 60, "it is transcribed")
         kill_pods_of("controller")
         end = status_of(watch.until(is_final, 120, "it is final"))

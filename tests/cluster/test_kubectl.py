@@ -105,7 +105,7 @@ def test_the_words_are_stored_when_the_resource_was_made_without_rest(
 def test_job_and_pods_go_when_the_resource_is_deleted(transcriptions: Transcriptions, lecture: Speech) -> None:
     name = an_id("deleted")
     with transcriptions.watch(name) as watch:
-        transcriptions.create(name, transcriptions.store(lecture.mp3, "lecture.mp3"))
+        transcriptions.create(name, transcriptions.store(lecture.mp3, "lecture.mp3"), engine="quality")
         watch.until(is_transcribing(0), 60, "it is transcribed")
     pod = transcriptions.pods(name)[0]["metadata"]["name"]
     transcriptions.kubectl.delete(TJ, name)

@@ -11,6 +11,7 @@ import torch
 from crds.transcriptionjob import Source
 from crds.worker import Target, WorkerTask
 from tests.support.engine_models import MODELS, SMALLEST, a_random_model, load_samples, make_noises
+from tests.support.worker_fakes import a_sound
 from worker.engine.batched import WindowResult
 from worker.engine.door import Engine, Run, choose_batch_size
 from worker.errors import GpuOutOfMemoryError, InvalidTaskError
@@ -33,7 +34,7 @@ def a_task(**changes: Any) -> WorkerTask:
 
 
 def transcribe(model: Any, samples: np.ndarray, batch_size: int = 8, **changes: Any) -> dict[str, Any]:
-    return Engine(model, batch_size).transcribe(bytearray(samples.tobytes()), a_task(**changes), lambda _: None)
+    return Engine(model, batch_size).transcribe(a_sound(samples.tobytes()), a_task(**changes), lambda _: None)
 
 
 def run_whole(model: Any, samples: np.ndarray, **changes: Any) -> dict[str, Any]:
@@ -135,7 +136,7 @@ def test_a_model_of_english_alone_hears_english(language: str | None) -> None:
 def test_progress_ends_with_the_whole_length(demo: Any) -> None:
     heard: list[float] = []
     samples = load_samples("sample-90s.opus")
-    Engine(demo, 2).transcribe(bytearray(samples.tobytes()), a_task(), heard.append)
+    Engine(demo, 2).transcribe(a_sound(samples.tobytes()), a_task(), heard.append)
     assert heard == sorted(heard)
     assert heard[-1] == len(samples) / 16000
 
@@ -160,7 +161,7 @@ def test_the_batch_is_halved_when_memory_runs_out(demo: Any, monkeypatch: pytest
     samples = load_samples("sample-90s.opus")
     wanted = transcribe(demo, samples)["text"]
     narrow(monkeypatch, 1)
-    found = Engine(demo, 8).transcribe(bytearray(samples.tobytes()), a_task(), lambda _: None, notes.append)
+    found = Engine(demo, 8).transcribe(a_sound(samples.tobytes()), a_task(), lambda _: None, notes.append)
     assert found["text"] == wanted
     assert [note.split()[4:5] + note.split()[-1:] for note in notes] == [["4", "2."], ["2", "1."]]
     assert found["figures"]["notes"] == notes

@@ -90,8 +90,15 @@ def test_a_model_that_is_there_is_not_downloaded(single_file: Path, monkeypatch:
 def test_a_model_of_whispers_is_downloaded_where_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(whisper, "_download", lambda url, root, in_memory: f"{root}/{Path(url).name} {in_memory}")
     assert find_checkpoint("tiny", tmp_path, tmp_path / "down") == tmp_path / "down/tiny.pt False"
-    with pytest.raises(ModelUnknownError):
-        find_checkpoint("tiny", tmp_path, None)
+
+
+def test_nothing_is_downloaded_and_the_error_says_what_there_is_when_there_is_no_room(
+    single_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whisper, "_download", lambda *_, **__: pytest.fail("downloaded"))
+    with pytest.raises(ModelUnknownError) as caught:
+        find_checkpoint("tiny", single_file.parent, None)
+    assert "choose one of single, or" in caught.value.fault.message
 
 
 @pytest.mark.parametrize("name", ["nothing", "/nowhere/x.pt"])

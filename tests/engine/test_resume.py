@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.support.engine_models import MODELS
-from tests.support.worker_fakes import FakeClock, FakeKeeper, a_task
+from tests.support.worker_fakes import FakeClock, FakeKeeper, a_sound, a_task
 from worker.checkpoint import Checkpoints, State
 from worker.engine import Engine
 
@@ -61,7 +61,7 @@ def some_checkpoints(kind: type[Checkpoints], keeper: FakeKeeper) -> Checkpoints
 
 def transcribe(model: Any, samples: np.ndarray, checkpoints: Checkpoints | None, **changes: Any) -> dict[str, Any]:
     engine = Engine(model, 1)
-    found = engine.transcribe(bytearray(samples.tobytes()), a_task(**changes), lambda _: None, checkpoints=checkpoints)
+    found = engine.transcribe(a_sound(samples.tobytes()), a_task(**changes), lambda _: None, checkpoints=checkpoints)
     del found["figures"]
     return found
 

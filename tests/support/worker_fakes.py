@@ -1,10 +1,13 @@
 """Builders and fakes of the worker's tests."""
 
 import json
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 
@@ -12,8 +15,8 @@ from crds.transcriptionjob import CallbackRecord, Progress, Result, Source, Stat
 from crds.worker import Target, WorkerTask
 from worker.checkpoint import Checkpoints, State
 from worker.errors import WorkerError
-from worker.media import BYTES_PER_SECOND, Media
 from worker.settings import WorkerSettings
+from worker.sound import BYTES_PER_SECOND, Sound
 
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 SHA = "0" * 64
@@ -52,6 +55,27 @@ def a_transcript(*segments: tuple[float, float, str]) -> dict[str, Any]:
         "segments": [{"id": i, "start": s, "end": e, "text": t} for i, (s, e, t) in enumerate(found)],
         "language": "en",
     }
+
+
+def a_sound(samples: bytes) -> Sound:
+    """All of it is there."""
+    sound = an_empty_sound(len(samples) / BYTES_PER_SECOND)
+    sound.append(samples)
+    sound.finish()
+    return sound
+
+
+def an_empty_sound(max_seconds: float) -> Sound:
+    """Its file has no name, so nobody needs to clear it away."""
+    sound = Sound(Path(tempfile.gettempdir()) / f"sound-{uuid4()}", round(max_seconds * BYTES_PER_SECOND))
+    sound.path.unlink()
+    return sound
+
+
+def fill_at_once(sound: Sound) -> None:
+    """A minute and a half."""
+    sound.append(bytes(90 * BYTES_PER_SECOND))
+    sound.finish()
 
 
 class FakeClock:
@@ -97,6 +121,7 @@ class FakeWorld:
     status_at_end: Status | None = None
     transcript: dict[str, Any] = field(default_factory=a_transcript)
     windows: tuple[float, ...] = (30.0, 60.0, 90.0)
+    notes: tuple[str, ...] = ()
     is_reachable: bool = True
     answer: int | None = 200
     events: list[str] = field(default_factory=list)
@@ -107,14 +132,18 @@ class FakeWorld:
     told: list[Result] = field(default_factory=list)
     payloads: list[Any] = field(default_factory=list)
     on_window: Callable[[], None] = lambda: None
+    fill: Callable[[Sound], None] = fill_at_once
     identity: str = "fake"
     kept: FakeKeeper = field(default_factory=FakeKeeper)
     save: Callable[[], None] | None = None
 
-    def fetch(self, source: Source, path: Path, max_bytes: int) -> int:
-        self.events.append(f"fetch {source.key}")
-        path.write_bytes(b"media")
-        return min(5, max_bytes)
+    @contextmanager
+    def open_sound(self) -> Iterator[Sound]:
+        self.events.append("open sound")
+        with closing(an_empty_sound(100)) as sound:
+            self.fill(sound)
+            yield sound
+        self.events.append("close sound")
 
     def read(self, key: str) -> bytes:
         return self.files[key]
@@ -131,23 +160,22 @@ class FakeWorld:
         self.events.append(f"write {key.rpartition('.')[2]} {content_type.partition(';')[0]}")
         self.files[key] = body
 
-    def probe(self, path: Path, max_seconds: float) -> Media:
-        self.events.append("probe")
-        return Media(path, "mov", max_seconds)
-
-    def decode(self, media: Media, max_seconds: float) -> bytearray:
-        self.events.append("decode")
-        return bytearray(90 * BYTES_PER_SECOND) if media.path.exists() and max_seconds else bytearray()
-
     def load_engine(self) -> "FakeWorld":
         self.events.append("load")
         return self
 
     def transcribe(
-        self, samples: bytearray, task: WorkerTask, on_progress: Callable[[float], None], *, checkpoints: Checkpoints
+        self,
+        sound: Sound,
+        task: WorkerTask,
+        on_progress: Callable[[float], None],
+        on_note: Callable[[str], None],
+        checkpoints: Checkpoints,
     ) -> dict[str, Any]:
-        self.events.append(f"transcribe {len(samples) // BYTES_PER_SECOND} s with {task.model}")
-        samples.clear()
+        self.events.append(f"transcribe {sound.seconds:.0f} s with {task.model}")
+        on_progress(0.0)
+        for note in self.notes:
+            on_note(note)
         state = checkpoints.load()
         done = state.seek_seconds if state else 0.0
         for seconds in filter(lambda end: end > done, self.windows):

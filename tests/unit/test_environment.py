@@ -6,6 +6,10 @@ from crds.transcriptionjob import Transcription
 from crds.worker import WorkerTask
 from tests.support.manifests import a_manifest
 from worker.settings import WorkerSettings
+from worker.sound import BYTES_PER_SECOND
+
+SPECTROGRAM_BYTES_PER_SECOND = 128 * 100 * 4
+LARGEST_MODEL_BYTES = 3_100_000_000
 
 
 def some_settings() -> ControllerSettings:
@@ -39,3 +43,11 @@ def test_the_worker_reads_its_task_as_the_controller_wrote_it() -> None:
     env = {e["name"]: e.get("value") for e in job["spec"]["template"]["spec"]["containers"][0]["env"]}
     assert "$" not in env["WORKER_TASK"], "the kubelet would put another variable's value in its place"
     assert WorkerTask.model_validate_json(env["WORKER_TASK"]).initial_prompt == prompt
+
+
+def test_the_scratch_volume_holds_what_a_worker_may_put_there() -> None:
+    volumes = build_job(Transcription.parse(a_manifest()), 1, some_settings())["spec"]["template"]["spec"]["volumes"]
+    limit = next(volume["emptyDir"]["sizeLimit"] for volume in volumes if volume["name"] == "scratch")
+    most = {name: WorkerSettings.model_fields[name].default for name in ("max_input_bytes", "max_audio_seconds")}
+    of_sound = most["max_audio_seconds"] * (BYTES_PER_SECOND + SPECTROGRAM_BYTES_PER_SECOND)
+    assert most["max_input_bytes"] + of_sound + LARGEST_MODEL_BYTES < int(limit.removesuffix("Gi")) << 30

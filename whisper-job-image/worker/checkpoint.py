@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from crds.worker import WorkerTask, build_outputs_prefix
 from worker.errors import WorkerError
 
-VERSION = 1
+VERSION = 2
 INTERVAL_SECONDS = 2.0
 PAUSE_FACTOR = 19
 """So many times what the last write took pass until the next, so that a slow or absent S3 costs little."""
@@ -46,12 +46,12 @@ class State:
     engine: dict[str, Any]
 
 
-def build_identity(task: WorkerTask, engine: str, audio_seconds: float) -> str | None:
+def build_identity(task: WorkerTask, engine: str) -> str | None:
     """What must be the same for a checkpoint to fit; None when the input may change, so that none ever does."""
     if task.source.etag is None:
         return None
     asked = (task.engine, task.language, task.language_options, task.task, task.word_timestamps, task.initial_prompt)
-    facts = (VERSION, task.source.etag.strip('"'), audio_seconds, task.model, engine, *asked)
+    facts = (VERSION, task.source.etag.strip('"'), task.model, engine, *asked)
     return sha256(json.dumps(facts).encode()).hexdigest()
 
 

@@ -29,6 +29,8 @@ class Figures:
         self._clock = clock
         self._measure_peak = measure_peak
         self._seconds: dict[Stage, float] = {}
+        self._began_at = clock()
+        self._first_window: float | None = None
 
     @contextmanager
     def timed(self, stage: Stage) -> Iterator[None]:
@@ -39,6 +41,11 @@ class Figures:
         self._seconds[stage] = self._seconds.get(stage, 0.0) + seconds
         logger.info("stage done", extra={"stage": stage, "seconds": seconds})
 
+    def note_window(self) -> None:
+        """The model has got a window; the first one counts."""
+        if self._first_window is None:
+            self._first_window = round(self._clock() - self._began_at, 3)
+
     def add_to(self, transcript: dict[str, Any], audio_seconds: float, resumed_seconds: float) -> dict[str, Any]:
         """The transcript with the figures under a key of their own, beside those of the engine."""
         took = self._seconds.get(Stage.TRANSCRIBING, 0.0)
@@ -46,6 +53,7 @@ class Figures:
             "audio_seconds": round(audio_seconds, 2),
             "resumed_seconds": round(resumed_seconds, 2),
             "stage_seconds": {name: self._seconds[stage] for stage, name in NAMES.items() if stage in self._seconds},
+            "first_window": self._first_window,
             "realtime_factor": round((audio_seconds - resumed_seconds) / took, 2) if took else None,
             "host_peak_bytes": self._measure_peak(),
         }

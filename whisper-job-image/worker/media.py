@@ -7,6 +7,7 @@ nothing else, decodes nothing but sound, and what comes out is counted here. Pla
 import json
 import logging
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,10 +22,11 @@ from worker.errors import (
     UnsupportedMediaError,
     WorkerError,
 )
-from worker.sandbox import KILLED, STRICT, Limits, Output, Sandbox
+from worker.sandbox import KILLED, STRICT, Coming, Limits, Output, Pipes, Sandbox
+from worker.sound import BYTES_PER_SECOND, SAMPLES_PER_SECOND
 
-SAMPLE_RATE = 16_000
-BYTES_PER_SECOND = 2 * SAMPLE_RATE
+Sink = Callable[[bytes], None]
+
 PROBE = Limits(output_bytes=1 << 20, seconds=60, cpu_seconds=20)
 MOST_STREAMS = 128
 # a thread takes 8 MiB of address space, and by default there is one for each core of the node
@@ -57,52 +59,74 @@ ERRORS: dict[str, type[WorkerError]] = {
 logger = logging.getLogger(__name__)
 
 
+class TooHeavyError(UnreadableMediaError):
+    """It is of no use to try in another way."""
+
+
 class Media(NamedTuple):
-    """A file that ffmpeg can open. The length is what it says of itself, if it does."""
+    """A file that ffmpeg can open; with a source it comes by a pipe. The length is what it says itself, if it does."""
 
     path: Path
     container: str
-    declared_seconds: float | None
+    declared_seconds: float | None = None
+    source: Coming | None = None
+
+    @property
+    def url(self) -> str:
+        return f"file:{self.path}" if self.source is None else "pipe:0"
+
+    @property
+    def protocol(self) -> str:
+        return self.url.partition(":")[0]
+
+    @property
+    def readable(self) -> list[Path]:
+        return [self.path] if self.source is None else []
 
 
 def probe(path: Path, max_seconds: float, sandbox: Sandbox = STRICT) -> Media:
     """Look at the file; a WorkerError of the fitting reason when it is nothing to transcribe."""
-    demuxer = _find_demuxer(path)
+    return examine(Media(path, find_container(path)), max_seconds, sandbox)
+
+
+def examine(media: Media, max_seconds: float, sandbox: Sandbox = STRICT) -> Media:
+    """The same for a file whose container is known."""
     command = [
-        *("ffprobe", "-v", "warning", "-hide_banner", "-threads", "1", *read_only_as(demuxer)),
+        *("ffprobe", "-v", "warning", "-hide_banner", "-threads", "1", *read_only_as(media.container, media.protocol)),
         *("-codec_whitelist:v", OPENED_DECODERS, "-codec_whitelist:s", OPENED_DECODERS),
-        *("-show_entries", "format=duration:stream=codec_type", "-of", "json", f"file:{path}"),
+        *("-show_entries", "format=duration:stream=codec_type", "-of", "json", media.url),
     ]
-    output = sandbox.run(command, PROBE, [path])
+    output = sandbox.run(command, PROBE, media.readable, Pipes(media.source))
     if "Could not open codec for input stream" in output.stderr:
-        return Media(path, demuxer, None)
+        return media
     if output.code != 0 or output.is_cut:
         raise _explain(output)
-    media = Media(path, demuxer, _parse_seconds(output))
+    media = media._replace(declared_seconds=_parse_seconds(output))
     if (media.declared_seconds or 0) > max_seconds:
         raise TooLongError(f"{media.declared_seconds} s declared")
     return media
 
 
-def decode(media: Media, max_seconds: float, sandbox: Sandbox = STRICT) -> bytearray:
-    """The first audio track as little-endian 16-bit samples."""
+def decode(media: Media, max_seconds: float, sandbox: Sandbox = STRICT, sink: Sink | None = None) -> bytearray:
+    """The first audio track as little-endian 16-bit samples, unless there is a sink to take them as they come."""
     command = [
-        *("ffmpeg", "-v", "error", "-hide_banner", "-nostdin", *ONE_THREAD, *read_only_as(media.container)),
+        *("ffmpeg", "-v", "error", "-hide_banner", "-nostdin", *ONE_THREAD),
+        *read_only_as(media.container, media.protocol),
         # before -i it ends the reading; after it, only the writing
-        *("-t", f"{max_seconds + 1:.0f}", "-i", f"file:{media.path}"),
-        *("-map", "0:a:0", "-vn", "-sn", "-dn", "-f", "s16le", "-ac", "1", "-ar", str(SAMPLE_RATE), "pipe:1"),
+        *("-t", f"{max_seconds + 1:.0f}", "-i", media.url),
+        *("-map", "0:a:0", "-vn", "-sn", "-dn", "-f", "s16le", "-ac", "1", "-ar", str(SAMPLES_PER_SECOND), "pipe:1"),
     ]
     limits = Limits(
         output_bytes=int(max_seconds * BYTES_PER_SECOND),
         seconds=120 + max_seconds / 4,
         cpu_seconds=int(60 + max_seconds / 20),
     )
-    output = sandbox.run(command, limits, [media.path])
+    output = sandbox.run(command, limits, media.readable, Pipes(media.source, sink))
     if output.is_cut:
         raise TooLongError(f"more than {max_seconds} s of sound")
     if output.code != 0:
         raise _explain(output)
-    if not output.stdout:
+    if output.size_bytes == 0:
         raise NoAudioError("the audio track is empty")
     complaints = _find_complaints(output)
     if complaints:
@@ -110,10 +134,15 @@ def decode(media: Media, max_seconds: float, sandbox: Sandbox = STRICT) -> bytea
     return output.stdout
 
 
-def _find_demuxer(path: Path) -> str:
+def find_container(path: Path) -> str:
+    """Which demuxer to read it with; a WorkerError when there is none."""
     if path.stat().st_size == 0:
         raise EmptyInputError
-    demuxer = find_demuxer(path)
+    return check_container(find_demuxer(path))
+
+
+def check_container(demuxer: str | None) -> str:
+    """What was found; UnsupportedMediaError when nothing was."""
     if demuxer is None:
         raise UnsupportedMediaError("the first bytes are those of no container that is known")
     return demuxer
@@ -146,7 +175,7 @@ def _explain(output: Output) -> WorkerError:
     if output.is_late and output.cpu_seconds < PROBE.cpu_seconds:
         return InternalError("the time was up", SLOW_SENTENCE)
     if output.is_late or (output.code == KILLED and output.cpu_seconds >= PROBE.cpu_seconds - 1):
-        return UnreadableMediaError(f"{output.cpu_seconds:.0f} s of computing", HEAVY_SENTENCE)
+        return TooHeavyError(f"{output.cpu_seconds:.0f} s of computing", HEAVY_SENTENCE)
     if output.code == KILLED and not output.is_cut:
         return OutOfMemoryError("ffmpeg was killed")
     error = next((e for pattern, e in ERRORS.items() if re.search(pattern, output.stderr)), UnreadableMediaError)

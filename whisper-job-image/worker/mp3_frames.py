@@ -7,7 +7,7 @@ from array import array
 from mmap import MADV_DONTNEED, mmap
 from typing import NamedTuple
 
-from worker.containers import ID3_HEADER_BYTES, MOST_ID3_TAGS, MOST_ZEROS, measure_tag
+from worker.containers import skip_tags
 
 FRAMES_PER_MARK = 64
 MARKS_PER_RELEASE = 64
@@ -66,7 +66,7 @@ class _Info(NamedTuple):
 
 def scan(data: mmap | bytes) -> Frames | None:
     """The frames of a whole file."""
-    at = _find_first(data)
+    at, _ = skip_tags(lambda at, size: data[at : at + size])
     kind = _parse_kind(data[at : at + HEADER_BYTES])
     if kind is None:
         return None
@@ -77,18 +77,6 @@ def scan(data: mmap | bytes) -> Frames | None:
         return None
     found = _walk(data, at + size * info.is_there, end, kind)
     return _measure(kind, info, *found) if found else None
-
-
-def _find_first(data: mmap | bytes) -> int:
-    at = 0
-    for _ in range(MOST_ID3_TAGS):
-        head = data[at : at + ID3_HEADER_BYTES]
-        if not head.startswith(b"ID3"):
-            break
-        at += measure_tag(head)
-        gap = data[at : at + MOST_ZEROS]
-        at += len(gap) - len(gap.lstrip(b"\0"))
-    return at
 
 
 def _parse_kind(header: bytes) -> _Kind | None:

@@ -3,23 +3,22 @@
 import json
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from functools import partial
 from typing import Protocol
 
-from crds.transcriptionjob import CallbackRecord, CallbackState, Progress, Result, Source, Stage, Status
+from crds.transcriptionjob import CallbackRecord, CallbackState, Progress, Result, Stage, Status
 from crds.worker import WorkerTask
 from worker.checkpoint import Checkpoints, Keeping, build_identity, build_key
 from worker.errors import WorkerError
 from worker.figures import Figures
 from worker.heartbeat import beating
-from worker.media import BYTES_PER_SECOND, Media
 from worker.progress import ProgressGate
 from worker.results import Published, Results, Transcript
 from worker.results import Storing as Publishing
-from worker.settings import WorkerSettings
+from worker.sound import Sound
 
 SHORTEST_BEAT_SECONDS = 10
 
@@ -27,7 +26,6 @@ logger = logging.getLogger(__name__)
 
 
 class Storing(Publishing, Protocol):
-    def fetch(self, source: Source, path: Path, max_bytes: int) -> int: ...
     def read(self, key: str) -> bytes: ...
 
 
@@ -45,13 +43,18 @@ class Delivering(Protocol):
 
 
 class Transcribing(Protocol):
-    """Takes the samples away, so that they need no memory while it works."""
+    """Reads the sound while it is still coming; hears of progress begin with the first window."""
 
     identity: str
     """Of the model's file and the engine's version: an equal one gives the same words."""
 
     def transcribe(
-        self, samples: bytearray, task: WorkerTask, on_progress: Callable[[float], None], *, checkpoints: Checkpoints
+        self,
+        sound: Sound,
+        task: WorkerTask,
+        on_progress: Callable[[float], None],
+        on_note: Callable[[str], None],
+        checkpoints: Checkpoints,
     ) -> Transcript: ...
 
 
@@ -61,8 +64,7 @@ class Doors:
 
     store: Storing
     keeper: Keeping
-    probe: Callable[[Path, float], Media]
-    decode: Callable[[Media, float], bytearray]
+    open_sound: Callable[[], AbstractContextManager[Sound]]
     load_engine: Callable[[], Transcribing]
     reporter: Reporting
     courier: Delivering
@@ -73,14 +75,12 @@ class Doors:
 class Run:
     """One attempt of one pod."""
 
-    def __init__(self, settings: WorkerSettings, doors: Doors, gate: ProgressGate, scratch: Path) -> None:
-        self._settings = settings
-        self._task = settings.task
+    def __init__(self, task: WorkerTask, doors: Doors, gate: ProgressGate) -> None:
+        self._task = task
         self._doors = doors
         self._gate = gate
-        self._media_path = scratch / "media"
-        self._results = Results(doors.store, settings.task)
-        self._checkpoints = Checkpoints(doors.keeper, build_key(settings.task))
+        self._results = Results(doors.store, task)
+        self._checkpoints = Checkpoints(doors.keeper, build_key(task))
         self._figures = Figures()
 
     def run(self) -> Result:
@@ -105,15 +105,18 @@ class Run:
             return self._results.publish(transcript)
 
     def _work(self) -> Transcript:
-        samples = self._read_samples()
-        audio_seconds = len(samples) / BYTES_PER_SECOND
-        with self._stage(Stage.LOADING_MODEL, audio_seconds):
-            engine = self._doors.load_engine()
-        self._checkpoints.open(build_identity(self._task, engine.identity, audio_seconds))
-        self._doors.save_at_end(self._checkpoints.flush)
-        with self._stage(Stage.TRANSCRIBING):
-            transcript = engine.transcribe(samples, self._task, self._hear, checkpoints=self._checkpoints)
-        return self._figures.add_to(transcript, audio_seconds, self._checkpoints.resumed_seconds)
+        with self._doors.open_sound() as sound:
+            with self._stage(Stage.DOWNLOADING):
+                sound.reach(1)  # what is wrong with a file is mostly known by now, and no model was loaded for it
+            with self._stage(Stage.LOADING_MODEL, sound.expected_seconds):
+                engine = self._doors.load_engine()
+            self._checkpoints.open(build_identity(self._task, engine.identity))
+            self._doors.save_at_end(self._checkpoints.flush)
+            with self._stage(Stage.TRANSCRIBING, sound.expected_seconds):
+                hear = partial(self._hear, sound)
+                transcript = engine.transcribe(sound, self._task, hear, self._note, self._checkpoints)
+            self._gate.expect(sound.expected_seconds)
+        return self._figures.add_to(transcript, sound.seconds, self._checkpoints.resumed_seconds)
 
     def _adopt(self, status: Status) -> Result | None:
         """The result that another pod has stored, if any; what may be left of it is the callback."""
@@ -129,15 +132,6 @@ class Run:
             except (WorkerError, ValueError) as error:
                 logger.warning("callback left to the controller", extra={"error": str(error)})
         return result
-
-    def _read_samples(self) -> bytearray:
-        with self._stage(Stage.DOWNLOADING):
-            size_bytes = self._doors.store.fetch(self._task.source, self._media_path, self._settings.max_input_bytes)
-            media = self._doors.probe(self._media_path, self._settings.max_audio_seconds)
-            logger.info("media found", extra={"bytes": size_bytes, "container": media.container})
-            samples = self._doors.decode(media, self._settings.max_audio_seconds)
-            self._media_path.unlink()
-        return samples
 
     def _announce(self, result: Result) -> bool:
         """False when the status has not taken it: the transcription has ended, or the controller sees to the rest."""
@@ -170,11 +164,16 @@ class Run:
         with self._figures.timed(stage):
             yield
 
-    def _hear(self, processed_seconds: float) -> None:
+    def _hear(self, sound: Sound, processed_seconds: float) -> None:
+        self._figures.note_window()
+        self._gate.expect(sound.expected_seconds)
         self._gate.skip(self._checkpoints.resumed_seconds)
         progress = self._gate.advance(processed_seconds)
         if progress is not None:
             self._report(progress)
+
+    def _note(self, sentence: str) -> None:
+        self._report(self._gate.note(sentence))
 
     def _beat(self) -> None:
         if self._gate.is_silent():

@@ -16,7 +16,7 @@ from crds.callback import reveal
 from crds.log import configure_logging
 from crds.reasons import ExitCode
 from crds.worker import TERMINATION_MESSAGE_PATH
-from worker import media, publish, report
+from worker import publish, report
 from worker.deliver import Courier
 from worker.errors import InternalError, WorkerError
 from worker.last_words import LastWords, exit_on_sigterm
@@ -24,6 +24,7 @@ from worker.pipeline import Doors, Run, Transcribing
 from worker.progress import ProgressGate
 from worker.sandbox import Sandbox
 from worker.settings import WorkerSettings, read_settings
+from worker.stream import Caps, open_sound
 
 logger = logging.getLogger(__name__)
 
@@ -56,11 +57,12 @@ def run(settings: WorkerSettings, words: LastWords, cluster: report.Cluster) -> 
     sandbox = Sandbox(is_strict=settings.sandbox == "required")
     with tempfile.TemporaryDirectory() as folder, report.build_client(cluster) as client:
         scratch = Path(folder)
+        store = publish.Store(publish.build_client(settings), task.result_bucket)
+        caps = Caps(settings.max_input_bytes, settings.max_audio_seconds)
         doors = Doors(
-            store=publish.Store(publish.build_client(settings), task.result_bucket),
+            store=store,
             keeper=publish.Store(publish.build_client(settings, is_patient=False), task.result_bucket),
-            probe=partial(media.probe, sandbox=sandbox),
-            decode=partial(media.decode, sandbox=sandbox),
+            open_sound=partial(open_sound, store, task.source, scratch, caps, sandbox),
             load_engine=lambda: _load_engine(settings, scratch),
             reporter=report.Reporter(client, task.target, cluster.account),
             courier=Courier(task, secrets, lambda: datetime.now(UTC), Allowed.parse(settings.callback_allowed_hosts)),
@@ -68,13 +70,14 @@ def run(settings: WorkerSettings, words: LastWords, cluster: report.Cluster) -> 
             save_at_end=words.save_with,
         )
         gate = ProgressGate(settings.pod_uid, task.target.attempt, task.progress_interval_seconds, time.monotonic)
-        Run(settings, doors, gate, scratch).run()
+        Run(task, doors, gate).run()
 
 
 def _load_engine(settings: WorkerSettings, scratch: Path) -> Transcribing:
     from worker import engine  # torch takes seconds to import, which a bad file need not wait for
 
-    return engine.load(settings.task.model, settings.model_dir, scratch)
+    download_dir = scratch if settings.model_download else None
+    return engine.load(settings.task.model, settings.model_dir, download_dir)
 
 
 def _fail(words: LastWords, error: WorkerError) -> int:

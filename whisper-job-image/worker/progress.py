@@ -6,6 +6,8 @@ from collections.abc import Callable
 from crds.transcriptionjob import Progress, Stage
 
 MOST_BEFORE_RESULT = 99
+LONGEST_NOTE = 256
+"""As the resource's schema has it."""
 
 
 class ProgressGate:
@@ -21,6 +23,7 @@ class ProgressGate:
         self._done = 0.0
         self._own_done = self._skipped = 0.0
         self._total: float | None = None
+        self._note: str | None = None
         self._began_at = self._sent_at = clock()
 
     def look(self) -> Progress:
@@ -36,6 +39,7 @@ class ProgressGate:
         if stored.attempt == self._attempt:
             self._percent = max(self._percent, stored.percent or 0)
             self._done = max(self._done, stored.processed_seconds or 0.0)
+            self._note = self._note or stored.note
 
     def skip(self, seconds: float) -> None:
         """So much audio was done by an earlier pod, and is not done again."""
@@ -45,7 +49,7 @@ class ProgressGate:
     def enter(self, stage: Stage, total_seconds: float | None = None) -> Progress:
         """A stage begins. The length of the audio is told once it is known."""
         self._stage = stage
-        self._total = total_seconds if total_seconds is not None else self._total
+        self.expect(total_seconds)
         if stage is Stage.TRANSCRIBING:
             self._began_at = self._clock()
         if stage is Stage.SAVING:
@@ -53,10 +57,19 @@ class ProgressGate:
             self._percent = max(self._percent, MOST_BEFORE_RESULT)
         return self._report()
 
+    def expect(self, total_seconds: float | None) -> None:
+        """How long the audio seems to be, or is; None while nobody knows."""
+        self._total = total_seconds if total_seconds is not None else self._total
+
     def advance(self, processed_seconds: float) -> Progress | None:
         """So much audio is done; None when the last report is younger than the interval."""
         self._reach(processed_seconds)
         return self._report() if self.is_silent() else None
+
+    def note(self, sentence: str) -> Progress:
+        """Something that a person should know; it stays to the end, or until the next."""
+        self._note = sentence[:LONGEST_NOTE]
+        return self._report()
 
     def finish(self) -> Progress:
         """The report that goes with the stored result."""
@@ -65,10 +78,10 @@ class ProgressGate:
         return self._report()
 
     def _reach(self, seconds: float) -> None:
-        total = self._total or 0.0
+        total = self._total or math.inf
         self._own_done = min(max(self._own_done, seconds), total)
         self._done = min(max(self._done, self._own_done), total)
-        if total:
+        if self._total:
             self._percent = max(self._percent, min(MOST_BEFORE_RESULT, math.floor(100 * self._done / total)))
 
     def _report(self) -> Progress:
@@ -81,8 +94,9 @@ class ProgressGate:
             attempt=self._attempt,
             percent=self._percent,
             stage=self._stage,
-            processed_seconds=None if self._total is None else round(self._done, 2),
+            processed_seconds=round(self._done, 2) if self._total or self._done else None,
             total_seconds=None if self._total is None else round(self._total, 2),
-            eta_seconds=round(((self._total or 0.0) - self._own_done) / speed, 1) if speed else None,
+            eta_seconds=round((self._total - self._own_done) / speed, 1) if speed and self._total else None,
             realtime_factor=round(speed, 2) if speed else None,
+            note=self._note,
         )

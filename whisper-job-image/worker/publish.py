@@ -1,10 +1,9 @@
-"""The only door to S3: the media file in, the transcript out. Called by the pipeline, built by `process`."""
+"""The only door to S3: the media file in, range by range, the transcript out. Built by `process`."""
 
 import logging
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import boto3
 from botocore.config import Config
@@ -19,15 +18,15 @@ from worker.errors import (
     InvalidTaskError,
     ResultDeniedError,
     StorageUnavailableError,
-    TooLongError,
     WorkerError,
 )
 from worker.settings import WorkerSettings
 
 if TYPE_CHECKING:
+    from botocore.response import StreamingBody
     from types_boto3_s3.client import S3Client
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 18
 WRITE_PAUSES_SECONDS = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 64.0)
 """Between tries to store a file, each of which is four of boto3's own: losing it would cost the whole run."""
 NO_BUCKET_SENTENCE = "There is no such bucket: check the source of the request and send a new one."
@@ -35,6 +34,16 @@ NO_BUCKET_SENTENCE = "There is no such bucket: check the source of the request a
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
+
+
+class Range(NamedTuple):
+    """A stretch of a file; a server that knows no ranges begins at the start, whatever it was asked for."""
+
+    start: int
+    size_bytes: int
+    total_bytes: int
+    etag: str | None
+    chunks: Iterator[bytes]
 
 
 class TakenError(Exception):
@@ -63,19 +72,21 @@ class Store:
         self._bucket = bucket
         self._pause = pause
 
-    def fetch(self, source: Source, path: Path, max_bytes: int) -> int:
-        """Write the pinned file to `path`; its size in bytes. A WorkerError says why it cannot be had."""
+    def open_range(self, source: Source, start: int, end: int) -> Range:
+        """A stretch of the pinned file, to be read at once. A WorkerError says why it cannot be had."""
         pin = {"IfMatch": f'"{source.etag.strip(chr(34))}"'} if source.etag else {}
         try:
-            answer = self._client.get_object(Bucket=source.bucket, Key=source.key, **pin)  # type: ignore[arg-type]
-            size_bytes = answer["ContentLength"]
-            _check_size(size_bytes, max_bytes)
-            with path.open("wb") as file:
-                for chunk in answer["Body"].iter_chunks(CHUNK_BYTES):
-                    file.write(chunk)
+            answer = self._client.get_object(
+                Bucket=source.bucket,
+                Key=source.key,
+                Range=f"bytes={start}-{end - 1}",
+                **pin,  # type: ignore[arg-type]
+            )
         except (ClientError, BotoCoreError) as error:
             raise _explain_fetch(error) from error
-        return size_bytes
+        size, whole = answer["ContentLength"], answer.get("ContentRange")
+        total = int(whole.rpartition("/")[2]) if whole else size
+        return Range(start if whole else 0, size, total, answer.get("ETag"), _read_chunks(answer["Body"]))
 
     def read(self, key: str) -> bytes:
         """A file that was stored earlier; StorageUnavailableError when it cannot be read."""
@@ -145,14 +156,13 @@ class Store:
         return act()
 
 
-def _check_size(size_bytes: int, max_bytes: int) -> None:
-    if size_bytes == 0:
-        raise EmptyInputError("0 bytes")
-    if size_bytes > max_bytes:
-        raise TooLongError(
-            f"{size_bytes} bytes",
-            f"The file has {size_bytes} bytes, {max_bytes} are allowed: cut it into parts and send a request for each.",
-        )
+def _read_chunks(body: "StreamingBody") -> Iterator[bytes]:
+    try:
+        yield from body.iter_chunks(CHUNK_BYTES)
+    except (BotoCoreError, OSError) as error:
+        raise StorageUnavailableError(str(error)) from error
+    finally:
+        body.close()
 
 
 def _explain_fetch(error: ClientError | BotoCoreError) -> WorkerError:
@@ -185,4 +195,5 @@ _BY_STATUS: dict[int, Callable[[str], WorkerError]] = {
     403: InputDeniedError,
     404: InputNotFoundError,
     412: InputChangedError,
+    416: EmptyInputError,
 }

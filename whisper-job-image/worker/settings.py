@@ -34,9 +34,14 @@ class WorkerSettings(BaseSettings):
         default=(), description="Hosts and networks inside that the callback may go to, comma separated."
     )
     model_dir: Path = Field(default=Path("/models"), description="Folder of <name>.pt models.")
+    model_download: bool = Field(
+        default=False, description="Whether a model of whisper's that is not there is downloaded; else nothing ever is."
+    )
     max_input_bytes: int = Field(default=10 * 1024**3, gt=0, description="Largest media file that is fetched.")
     max_audio_seconds: float = Field(
-        default=4 * 3600, gt=0, description="Longest audio that is transcribed; 4 h take 2.6 GiB beside the model."
+        default=4 * 3600,
+        gt=0,
+        description="Longest audio that is transcribed; 4 h take 1.2 GB of scratch beside the file.",
     )
     sandbox: Literal["required", "best-effort"] = Field(
         default="required",

@@ -151,7 +151,7 @@ def test_nothing_changes_when_the_token_of_a_real_worker_is_stolen(
     name, victim = an_id("robbed"), an_id("victim")
     transcriptions.create(victim, "videos/anonymous/none.mp4", suspend=True)
     with transcriptions.watch(name) as watch:
-        transcriptions.start(name, talk.mp3)
+        transcriptions.start(name, talk.mp3, engine="quality")
         watch.until(is_transcribing(1), 60, "it is transcribed")
         attacker = steal(transcriptions, name, victim)
         names = (name, victim)

@@ -16,7 +16,7 @@ KUBELETS_SHARE = timedelta(seconds=10)
 def test_cancelling_frees_the_pod_within_its_grace_period(transcriptions: Transcriptions, lecture: Speech) -> None:
     name = an_id("freed")
     with transcriptions.watch(name) as watch:
-        transcriptions.start(name, lecture.mp3)
+        transcriptions.start(name, lecture.mp3, engine="quality")
         watch.until(is_transcribing(1), 90, "it is transcribed")
     pod = transcriptions.pods(name)[0]["metadata"]["name"]
     cancelled = datetime.now(UTC)
@@ -30,7 +30,7 @@ def test_cancelling_frees_the_pod_within_its_grace_period(transcriptions: Transc
 def test_the_words_are_right_when_it_was_suspended_and_resumed(transcriptions: Transcriptions, talk: Speech) -> None:
     name = an_id("rested")
     with transcriptions.watch(name) as watch:
-        transcriptions.start(name, talk.mp3)
+        transcriptions.start(name, talk.mp3, engine="quality")
         watch.until(is_transcribing(1), 90, "it is transcribed")
         transcriptions.kubectl.patch(TJ, name, {"spec": {"suspend": True}})
         watch.until(lambda seen: status_of(seen).state is State.SUSPENDED, 20, "it is suspended")
@@ -51,7 +51,7 @@ def test_the_words_are_right_when_it_was_evicted_while_it_transcribed(
 ) -> None:
     name = an_id("evicted")
     with transcriptions.watch(name) as watch:
-        transcriptions.start(name, talk.mp3)
+        transcriptions.start(name, talk.mp3, engine="quality")
         watch.until(is_transcribing(1), 90, "it is transcribed")
         pod = transcriptions.pods(name)[0]["metadata"]["name"]
         evict(transcriptions, pod)

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,11 +14,14 @@ from random import Random
 import pytest
 
 from crds.reasons import Reason
+from crds.transcriptionjob import Source
 from tests.support.hostile import CASES, SAMPLES, Workshop, open_workshop
 from tests.support.hostile_mutants import Mutant, breed
 from worker.errors import WorkerError
 from worker.media import decode, probe
-from worker.sandbox import Limits, Output, Sandbox
+from worker.publish import Range
+from worker.sandbox import NO_PIPES, Limits, Output, Pipes, Sandbox
+from worker.stream import Caps, open_sound
 
 MEMORY_BYTES = 512 << 20
 MOST_SECONDS = 10.0
@@ -40,8 +43,10 @@ class WatchedSandbox(Sandbox):
 
     outputs: list[Output] = field(default_factory=list)
 
-    def run(self, command: Sequence[str], limits: Limits, readable: Sequence[Path] = ()) -> Output:
-        output = super().run(command, replace(limits, memory_bytes=MEMORY_BYTES), readable)
+    def run(
+        self, command: Sequence[str], limits: Limits, readable: Sequence[Path] = (), pipes: Pipes = NO_PIPES
+    ) -> Output:
+        output = super().run(command, replace(limits, memory_bytes=MEMORY_BYTES), readable, pipes)
         self.outputs.append(output)
         return output
 
@@ -69,12 +74,36 @@ def find_end(path: Path, max_seconds: float, sandbox: Sandbox) -> str:
     return SAMPLES
 
 
+def find_streamed_end(path: Path, max_seconds: float, sandbox: Sandbox) -> str:
+    """The same when it comes from S3."""
+    caps = Caps(1 << 30, max_seconds)
+    try:
+        with open_sound(Folder(path.parent), Source(bucket="b", key=path.name), path.parent, caps, sandbox) as sound:
+            assert sound.wait()
+    except WorkerError as error:
+        return error.reason
+    return SAMPLES
+
+
+class Folder:
+    """Stands in for S3."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def open_range(self, source: Source, start: int, end: int) -> Range:
+        content = (self._path / source.key).read_bytes()
+        found = content[start:end]
+        return Range(start, len(found), len(content), "abc", iter([found]))
+
+
+@pytest.mark.parametrize("find_end", [find_end, find_streamed_end])
 @pytest.mark.parametrize("name", CASES)
 def test_a_hostile_file_ends_as_it_should(
-    name: str, workshop: Workshop, listener: socket.socket, tmp_path: Path
+    name: str, find_end: Callable[..., str], workshop: Workshop, listener: socket.socket, tmp_path: Path
 ) -> None:
     case = CASES[name]
-    path = tmp_path / "media"
+    path = tmp_path / "upload"
     path.write_bytes(case.make(workshop))
     (tmp_path / "canary.wav").symlink_to(workshop.canary)
     sandbox = WatchedSandbox()

@@ -11,7 +11,8 @@ import pytest
 from crds.reasons import Reason
 from worker.containers import find_demuxer
 from worker.errors import NoAudioError, TooLongError, UnreadableMediaError, UnsupportedMediaError, WorkerError
-from worker.media import BYTES_PER_SECOND, Media, decode, probe
+from worker.media import Media, decode, probe
+from worker.sound import BYTES_PER_SECOND
 
 ENDINGS = ("mp4", "mkv", "mp3", "wav", "flac", "ogg", "aac", "avi", "ts", "wma", "aiff", "caf", "mpg")
 INPUTS = (

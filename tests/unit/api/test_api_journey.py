@@ -72,11 +72,13 @@ def test_options_reach_the_resource(client: Caller, store: FakeStore) -> None:
         "job_id": "a",
         "video_url": VIDEO_URL,
         "model": "large-v3",
-        "language": "ko",
+        "language": "auto",
+        "language_options": ["ko", "en"],
         "task": "translate",
         "word_timestamps": True,
         "formats": ["vtt", "json"],
         "initial_prompt": "이름",
+        "engine": "quality",
         "callback_url": "https://example.com/hook",
         "metadata": {"order": "7"},
     }
@@ -84,14 +86,15 @@ def test_options_reach_the_resource(client: Caller, store: FakeStore) -> None:
     assert store.specs["a"].to_manifest() | {"source": None} == {
         "source": None,
         "model": "large-v3",
-        "language": "ko",
+        "language": "auto",
+        "languageOptions": ["ko", "en"],
         "task": "translate",
         "wordTimestamps": True,
         "formats": ["json", "vtt"],
         "initialPrompt": "이름",
         "callback": {"url": "https://example.com/hook"},
         "metadata": {"order": "7"},
-        "engine": "auto",
+        "engine": "quality",
         "resources": {"gpu": 0, "gpuResource": "nvidia.com/gpu"},
         "tenant": "anonymous",
         "limits": {"attempts": 3, "queueSeconds": 86400, "runSeconds": 43200, "totalSeconds": 604800},
@@ -161,7 +164,7 @@ def test_nothing_of_the_failure_is_shown_when_a_retry_is_asked_for(client: Calle
 def test_an_error_names_the_field_and_what_is_known(client: Caller) -> None:
     asked = {"video_url": VIDEO_URL, "langauge": "en"}
     problem = client.post(f"{BASE}/request-process", json=asked).json()
-    assert "a field is unknown: send only model, language, task" in problem["detail"]
+    assert "a field is unknown: send only model, language, language_options" in problem["detail"]
     assert "langauge" not in problem["detail"]
     refused = client.post(
         f"{BASE}/request-process", json={"video_url": VIDEO_URL}, headers={"idempotency-key": "한".encode()}
@@ -195,7 +198,14 @@ def test_status_tells_all_that_is_known_at_the_end(client: Caller, store: FakeSt
             "state": "Succeeded",
             "attempt": 2,
             "result": a_result() | {"formats": ["srt"]},
-            "progress": {"podUID": "p", "attempt": 2, "percent": 100, "realtimeFactor": 8.5, "etaSeconds": 0},
+            "progress": {
+                "podUID": "p",
+                "attempt": 2,
+                "percent": 100,
+                "realtimeFactor": 8.5,
+                "etaSeconds": 0,
+                "note": "n",
+            },
             "callback": {
                 "state": "Pending",
                 "id": "msg_1",
@@ -214,6 +224,7 @@ def test_status_tells_all_that_is_known_at_the_end(client: Caller, store: FakeSt
         "progress": 100,
         "attempt": 2,
         "realtime_factor": 8.5,
+        "note": "n",
         "model": "large-v3",
         "metadata": {"order": "7"},
         "outputs": {kind: f"{BASE}/transcripts/a.{kind}" for kind in ("json", "srt")},

@@ -21,6 +21,7 @@ def test_stages_speed_and_memory_are_told() -> None:
         "audio_seconds": 100.0,
         "resumed_seconds": 0.0,
         "stage_seconds": {"download": 3, "load_model": 2, "transcribe": 10},
+        "first_window": None,
         "realtime_factor": 10.0,
         "host_peak_bytes": 5,
     }
@@ -40,3 +41,12 @@ def test_the_transcript_stays_as_it_is() -> None:
 
 def test_memory_is_measured_in_bytes() -> None:
     assert measure_peak_bytes() == pytest.approx(100 << 20, rel=9)
+
+
+def test_the_first_window_is_timed_from_the_start() -> None:
+    clock = FakeClock()
+    figures = some_figures(clock, DOWNLOADING=3, LOADING_MODEL=2)
+    figures.note_window()
+    clock.seconds += 10
+    figures.note_window()
+    assert figures.add_to(a_transcript(), 100.0, 0.0)["figures"]["first_window"] == 5

@@ -46,6 +46,22 @@ def test_a_window_waits_until_the_interval_is_over() -> None:
     assert passed.percent == 40
 
 
+def test_a_note_stays_in_all_reports_when_it_was_told_once() -> None:
+    gate = a_transcribing_gate(FakeClock())
+    assert gate.note("Memory ran out.").note == "Memory ran out."
+    assert (gate.enter(Stage.SAVING).note, gate.finish().note) == ("Memory ran out.", "Memory ran out.")
+
+
+def test_a_note_is_cut_when_it_is_longer_than_the_resource_takes() -> None:
+    assert a_transcribing_gate(FakeClock()).note("x" * 1000).note == "x" * 256
+
+
+def test_the_note_of_an_earlier_pod_stays_when_the_attempt_goes_on() -> None:
+    gate = a_gate(FakeClock())
+    gate.adopt(Progress(pod_uid="old", attempt=1, percent=60, note="Memory ran out."))
+    assert gate.enter(Stage.TRANSCRIBING, 100).note == "Memory ran out."
+
+
 def test_speed_and_time_left_are_those_of_this_pod() -> None:
     clock = FakeClock()
     gate = a_gate(clock)

@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -14,14 +13,13 @@ from botocore.stub import ANY, Stubber
 from crds.reasons import ExitCode, Reason
 from crds.transcriptionjob import Source
 from tests.support.worker_fakes import some_settings
-from worker.errors import ResultDeniedError, StorageUnavailableError, TooLongError, WorkerError
+from worker.errors import ResultDeniedError, StorageUnavailableError, WorkerError
 from worker.publish import WRITE_PAUSES_SECONDS, Store, build_client
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
 
 SOURCE = Source(bucket="media", key="videos/a.mp4", etag='"abc"')
-GIB = 1 << 30
 
 
 @pytest.fixture(scope="module")
@@ -45,17 +43,25 @@ def never(seconds: float) -> None:
     pytest.fail(f"paused for {seconds} s")
 
 
+ASKED = {"Bucket": "media", "Key": "videos/a.mp4", "Range": "bytes=2-6"}
+
+
 @pytest.mark.parametrize("etag", ["abc", '"abc"'])
-def test_the_pinned_file_is_fetched(etag: str, client: "S3Client", s3: Stubber, tmp_path: Path) -> None:
-    s3.add_response("get_object", a_body(b"media"), {"Bucket": "media", "Key": "videos/a.mp4", "IfMatch": '"abc"'})
-    source = SOURCE.model_copy(update={"etag": etag})
-    assert Store(client, "media").fetch(source, tmp_path / "media", GIB) == 5
-    assert (tmp_path / "media").read_bytes() == b"media"
+def test_a_range_of_the_pinned_file_is_opened(etag: str, client: "S3Client", s3: Stubber) -> None:
+    s3.add_response("get_object", a_body(b"media") | {"ContentRange": "bytes 2-6/9"}, ASKED | {"IfMatch": '"abc"'})
+    found = Store(client, "media").open_range(SOURCE.model_copy(update={"etag": etag}), 2, 7)
+    assert (found.start, found.size_bytes, found.total_bytes, b"".join(found.chunks)) == (2, 5, 9, b"media")
 
 
-def test_any_version_is_fetched_when_none_is_pinned(client: "S3Client", s3: Stubber, tmp_path: Path) -> None:
-    s3.add_response("get_object", a_body(b"media"), {"Bucket": "media", "Key": "videos/a.mp4"})
-    assert Store(client, "media").fetch(SOURCE.model_copy(update={"etag": None}), tmp_path / "media", GIB) == 5
+def test_any_version_is_opened_when_none_is_pinned(client: "S3Client", s3: Stubber) -> None:
+    s3.add_response("get_object", a_body(b"media") | {"ContentRange": "bytes 2-6/9", "ETag": '"new"'}, ASKED)
+    assert Store(client, "media").open_range(SOURCE.model_copy(update={"etag": None}), 2, 7).etag == '"new"'
+
+
+def test_the_whole_file_comes_when_the_server_knows_no_ranges(client: "S3Client", s3: Stubber) -> None:
+    s3.add_response("get_object", a_body(b"the media"))
+    found = Store(client, "media").open_range(SOURCE, 4, 7)
+    assert (found.start, found.size_bytes, found.total_bytes) == (0, 9, 9)
 
 
 @pytest.mark.parametrize(
@@ -67,43 +73,26 @@ def test_any_version_is_fetched_when_none_is_pinned(client: "S3Client", s3: Stub
         ("AccessDenied", 403, Reason.INPUT_DENIED),
         ("InvalidAccessKeyId", 403, Reason.INPUT_DENIED),
         ("RequestTimeTooSkewed", 403, Reason.STORAGE_UNAVAILABLE),
+        ("InvalidRange", 416, Reason.EMPTY_INPUT),
         ("SlowDown", 503, Reason.STORAGE_UNAVAILABLE),
         ("InternalError", 500, Reason.STORAGE_UNAVAILABLE),
     ],
 )
 def test_the_reason_is_told_when_the_file_cannot_be_had(
-    code: str, status: int, reason: Reason, client: "S3Client", s3: Stubber, tmp_path: Path
+    code: str, status: int, reason: Reason, client: "S3Client", s3: Stubber
 ) -> None:
     s3.add_client_error("get_object", code, http_status_code=status)
     with pytest.raises(WorkerError) as caught:
-        Store(client, "media").fetch(SOURCE, tmp_path / "media", GIB)
+        Store(client, "media").open_range(SOURCE, 0, 9)
     assert caught.value.reason is reason
 
 
-@pytest.mark.parametrize(("content", "reason"), [(b"", Reason.EMPTY_INPUT), (b"too much", Reason.TOO_LONG)])
-def test_a_file_is_refused_when_its_size_is_wrong(
-    content: bytes, reason: Reason, client: "S3Client", s3: Stubber, tmp_path: Path
-) -> None:
-    s3.add_response("get_object", a_body(content))
-    with pytest.raises(WorkerError) as caught:
-        Store(client, "media").fetch(SOURCE, tmp_path / "media", 7)
-    assert caught.value.reason is reason
-    assert not (tmp_path / "media").exists()
-
-
-def test_the_size_and_the_limit_are_told_when_a_file_is_too_large(
-    client: "S3Client", s3: Stubber, tmp_path: Path
-) -> None:
-    s3.add_response("get_object", a_body(b"too much"))
-    with pytest.raises(TooLongError) as caught:
-        Store(client, "media").fetch(SOURCE, tmp_path / "media", 7)
-    assert caught.value.fault.message.startswith("The file has 8 bytes, 7 are allowed:")
-
-
-def test_the_storage_is_unavailable_when_the_stream_breaks_off(client: "S3Client", s3: Stubber, tmp_path: Path) -> None:
+def test_the_storage_is_unavailable_when_the_stream_breaks_off(client: "S3Client", s3: Stubber) -> None:
     s3.add_response("get_object", a_body(b"half", length=8))
+    chunks = Store(client, "media").open_range(SOURCE, 0, 8).chunks
+    assert next(chunks) == b"half"
     with pytest.raises(StorageUnavailableError):
-        Store(client, "media").fetch(SOURCE, tmp_path / "media", GIB)
+        next(chunks)
 
 
 class Keyless:
@@ -113,10 +102,10 @@ class Keyless:
     put_object = get_object
 
 
-def test_everything_is_denied_when_there_are_no_keys(tmp_path: Path) -> None:
+def test_everything_is_denied_when_there_are_no_keys() -> None:
     keyless: Any = Keyless()
     with pytest.raises(WorkerError) as caught:
-        Store(keyless, "media").fetch(SOURCE, tmp_path / "media", GIB)
+        Store(keyless, "media").open_range(SOURCE, 0, 9)
     assert caught.value.exit_code is ExitCode.INPUT_DENIED
     with pytest.raises(ResultDeniedError):
         Store(keyless, "media", never).write("t.json", b"{}", "application/json")

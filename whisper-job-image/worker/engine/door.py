@@ -3,15 +3,16 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import whisper
-from numpy.typing import NDArray
 from whisper import tokenizer
 
+from crds.transcriptionjob import EngineName
 from crds.worker import WorkerTask
 from worker import windows
 from worker.checkpoint import Checkpoints, State
@@ -21,16 +22,14 @@ from worker.engine.batched import Batched, Encoder, WindowResult
 from worker.engine.decoding import Decoder, Request
 from worker.engine.faults import translated_faults
 from worker.engine.loading import find_checkpoint, load_model
-from worker.engine.mel import to_wave
 from worker.errors import InvalidTaskError
 from worker.quality import find_flags
+from worker.sound import SAMPLES_PER_SECOND, Sound
 from worker.windows import Window
 
-CHUNK_SAMPLES = 60 * 16000
 MOST_WINDOWS = {"cpu": 8, "cuda": 64}
 MEMORY_SHARE = {"cpu": 0.25, "cuda": 0.4}
 """Of what is free; a GPU keeps the memory of up to three batches."""
-SAMPLES_PER_SECOND = 16000
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +59,20 @@ class _Hooks(NamedTuple):
             self.checkpoints.save(State(seconds, [], {"windows": done}))
 
 
+class _Span(NamedTuple):
+    """A window without what it holds, in frames."""
+
+    start: int
+    frames: int
+    sound_frames: int
+
+    def read(self, sound: Sound) -> Window:
+        """The window; the last one may end in the middle of a frame, which silence fills up."""
+        size = self.frames * windows.FRAME
+        samples = np.frombuffer(sound.read_samples(self.start * windows.FRAME, size), dtype="<i2")
+        return Window(self.start, np.pad(samples, (0, size - len(samples))), self.sound_frames)
+
+
 class Engine:
     """One loaded model on the best device there is."""
 
@@ -72,7 +85,7 @@ class Engine:
 
     def transcribe(
         self,
-        samples: bytearray,
+        sound: Sound,
         task: WorkerTask,
         on_progress: Callable[[float], None],
         on_note: Callable[[str], None] = _ignore,
@@ -80,35 +93,39 @@ class Engine:
     ) -> Transcript:
         """Whisper's result; `on_progress` hears the seconds done, `on_note` what a person should know.
 
+        The sound may still be coming: progress begins with its first window, and its error ends the run.
         With `checkpoints` it goes on where an earlier pod was stopped.
         """
         _check_languages(task)
-        began_at, audio_seconds = time.perf_counter(), len(samples) / 2 / SAMPLES_PER_SECOND
-        way = self._transcribe_batched if task.engine == "batched" else self._transcribe_in_order
+        began_at = time.perf_counter()
+        way = self._transcribe_batched if self._is_batched(task.engine) else self._transcribe_in_order
         with translated_faults():
-            transcript = way(samples, task, _Hooks(on_progress, on_note, checkpoints))
+            transcript = way(sound, task, _Hooks(on_progress, on_note, checkpoints))
         figures = transcript["figures"]
         seconds = time.perf_counter() - began_at
-        figures["audio_seconds"] = round(audio_seconds, 2)
-        figures["realtime_factor"] = round(audio_seconds / seconds, 2)
+        figures["audio_seconds"] = round(sound.seconds, 2)
+        figures["realtime_factor"] = round(sound.seconds / seconds, 2)
         figures["peak_memory_bytes"] = gpu.find_peak_bytes(self._model.device)
         figures["device"] = self._model.device.type
         logger.info("transcribed", extra={"figures": figures})
         return transcript
 
-    def _transcribe_batched(self, samples: bytearray, task: WorkerTask, hooks: "_Hooks") -> Transcript:
-        found = list(windows.cut(_chop(samples)))
-        end = len(samples) / 2 / SAMPLES_PER_SECOND
-        samples.clear()
-        run = self.open(task, language.spread(found))
+    def _is_batched(self, asked: EngineName) -> bool:
+        """`auto` is whisper's own way on a GPU until batched has run on one."""
+        return asked == "batched" or (asked == "auto" and self._model.device.type == "cpu")
+
+    def _transcribe_batched(self, sound: Sound, task: WorkerTask, hooks: "_Hooks") -> Transcript:
+        is_heard = task.language in {None, "auto"} and self._model.is_multilingual
+        places, found = _find_places(sound) if is_heard else ([], _cut(sound))
+        run = self.open(task, places)
         run.on_note = hooks.on_note
         results = hooks.load()
-        for result in run.run(found[len(results) :]):
+        for result in run.run(_announced(islice(found, len(results), None), hooks)):
             results.append(result)
-            seconds = min(end, result.end * windows.FRAME / SAMPLES_PER_SECOND)
+            seconds = min(sound.seconds, result.end * windows.FRAME / SAMPLES_PER_SECOND)
             hooks.save(seconds, results)
             hooks.on_progress(seconds)
-        hooks.on_progress(end)
+        hooks.on_progress(sound.seconds)
         return run.assemble(results)
 
     def open(self, task: WorkerTask, places: Sequence[Window]) -> "Run":
@@ -123,28 +140,26 @@ class Engine:
         size = self._batch_size or choose_batch_size(self._model.dims, self._model.device, self._dtype)
         return Run(self._model, decoder, encoder, size, task.word_timestamps, told is not None, heard)
 
-    def _transcribe_in_order(self, samples: bytearray, task: WorkerTask, hooks: "_Hooks") -> Transcript:
+    def _transcribe_in_order(self, sound: Sound, task: WorkerTask, hooks: "_Hooks") -> Transcript:
         began_at = time.perf_counter()
         options = {
-            "language": self._choose_in_order(task, samples),
+            "language": self._choose_in_order(task, sound),
             "task": task.task,
             "word_timestamps": task.word_timestamps,
             "initial_prompt": task.initial_prompt,
         }
-        wave = to_wave(np.frombuffer(samples, dtype="<i2"))
-        samples.clear()
-        transcript = sequential.transcribe(self._model, wave, options, hooks.on_progress, hooks.checkpoints)
+        transcript = sequential.transcribe(self._model, sound, options, hooks.on_progress, hooks.checkpoints)
         for segment in transcript["segments"]:
             if flags := find_flags(segment):
                 segment["flags"] = flags
         seconds = {"transcribe": round(time.perf_counter() - began_at, 3)}
         return transcript | {"figures": {"engine": "quality", "seconds": seconds}}
 
-    def _choose_in_order(self, task: WorkerTask, samples: bytearray) -> str | None:
+    def _choose_in_order(self, task: WorkerTask, sound: Sound) -> str | None:
         """Whisper listens to the first 30 s alone, and to no options."""
         if task.language not in {None, "auto"} or not self._model.is_multilingual:
             return None if task.language == "auto" else task.language
-        places = language.spread(list(windows.cut(_chop(samples))))
+        places, _ = _find_places(sound)
         heard = language.detect(self._model, Encoder(self._model, self._dtype), places) if places else {}
         return language.choose(heard, task.language_options or ()) if heard else None
 
@@ -215,6 +230,19 @@ def _check_languages(task: WorkerTask) -> None:
             raise InvalidTaskError(f"unknown language {code}")
 
 
-def _chop(samples: bytearray) -> Iterator[NDArray[np.int16]]:
-    for start in range(0, len(samples), 2 * CHUNK_SAMPLES):
-        yield np.frombuffer(samples[start : start + 2 * CHUNK_SAMPLES], dtype="<i2")
+def _cut(sound: Sound) -> Iterator[Window]:
+    return windows.cut(np.frombuffer(chunk, dtype="<i2") for chunk in sound.chunks())
+
+
+def _find_places(sound: Sound) -> tuple[list[Window], Iterator[Window]]:
+    """Windows from all over the file, and all of them: what they hold is read a second time and never kept."""
+    spans = [_Span(window.start, window.frames, window.sound_frames) for window in _cut(sound)]
+    return [span.read(sound) for span in language.spread(spans)], (span.read(sound) for span in spans)
+
+
+def _announced(found: Iterator[Window], hooks: _Hooks) -> Iterator[Window]:
+    """The same windows; progress begins with the first."""
+    for number, window in enumerate(found):
+        if number == 0:
+            hooks.on_progress(0.0)
+        yield window

@@ -17,6 +17,7 @@ from whisper.model import LayerNorm, ModelDimensions, Whisper
 from worker.errors import ModelUnavailableError, ModelUnknownError
 
 RANDOMLY_FILLED = (torch.nn.Linear, torch.nn.Embedding, torch.nn.LayerNorm, torch.nn.modules.conv._ConvNd)  # noqa: SLF001
+MOST_NAMED = 20
 UNREADABLE = (OSError, EOFError, RuntimeError, KeyError, TypeError, ValueError, pickle.UnpicklingError)
 
 
@@ -26,12 +27,17 @@ def find_checkpoint(name: str, model_dir: Path, download_dir: Path | None) -> Pa
     if path.is_file():
         return path
     if name not in whisper.available_models() or download_dir is None:
-        raise ModelUnknownError(name)
+        raise ModelUnknownError(name, _say_what_is_there(model_dir))
     try:
         # the one hub that is ever called; it checks the file's hash
         return Path(whisper._download(whisper._MODELS[name], str(download_dir), in_memory=False))  # noqa: SLF001
     except UNREADABLE as error:
         raise ModelUnavailableError(repr(error)) from error
+
+
+def _say_what_is_there(model_dir: Path) -> str:
+    found = sorted(path.stem for path in model_dir.glob("*.pt"))[:MOST_NAMED]
+    return f"The model is not installed here: choose one of {', '.join(found) or 'none'}, or have it installed."
 
 
 def load_model(path: Path, name: str, device: torch.device) -> Any:

@@ -10,12 +10,12 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from whisper import audio, tokenizer
 
 from worker.checkpoint import Checkpoints
 from worker.continuation import Continuation
-from worker.engine.mel import measure_long
+from worker.engine.mel import LongMel
+from worker.sound import Sound
 
 UNSURE = 0.5
 """Above this temperature whisper does not tell the next window what was said."""
@@ -23,15 +23,22 @@ UNSURE = 0.5
 
 def transcribe(
     model: Any,
-    wave: NDArray[np.float32],
+    sound: Sound,
     options: dict[str, Any],
     on_progress: Callable[[float], None],
     checkpoints: Checkpoints | None,
 ) -> dict[str, Any]:
-    """Whisper's result; `on_progress` hears the seconds done, window by window, of this and of earlier pods."""
+    """Whisper's result; `on_progress` hears the seconds done, of earlier pods first, then window by window."""
     continuation = Continuation(checkpoints, to_plain)
-    with _watched(model, _Meter(on_progress, continuation), continuation):
-        result = model.transcribe(wave, fp16=model.device.type == "cuda", **continuation.change(options))
+    mel = LongMel(sound, model.dims.n_mels, audio.N_SAMPLES)
+
+    def hear(seconds: float) -> None:
+        mel.forget()
+        on_progress(seconds)
+
+    on_progress(continuation.first_frame / audio.FRAMES_PER_SECOND)
+    with _watched(model, _Meter(hear, continuation), continuation, mel.tensor):
+        result = model.transcribe(mel.tensor, fp16=model.device.type == "cuda", **continuation.change(options))
     words = tokenizer.get_tokenizer(model.is_multilingual, num_languages=model.num_languages, task=options["task"])
     plain: dict[str, Any] = to_plain(continuation.join(result, words.decode))
     return plain
@@ -71,7 +78,7 @@ class _Meter:
 
 
 @contextmanager
-def _watched(model: Any, meter: _Meter, continuation: Continuation) -> Iterator[None]:
+def _watched(model: Any, meter: _Meter, continuation: Continuation, mel: Any) -> Iterator[None]:
     """Whisper has no hooks: its bar, decode step and spectrogram are replaced for the length of one call."""
     module: Any = importlib.import_module("whisper.transcribe")
     bars, measure, time_words, decode = (
@@ -95,7 +102,7 @@ def _watched(model: Any, meter: _Meter, continuation: Continuation) -> Iterator[
         time_words(last_speech_timestamp=continuation.find_last_speech(last_speech_timestamp), **others)
 
     module.tqdm, model.decode = SimpleNamespace(tqdm=lambda **_: meter), decode_window
-    module.log_mel_spectrogram, module.add_word_timestamps = measure_long, time_words_on
+    module.log_mel_spectrogram, module.add_word_timestamps = lambda *_, **__: mel, time_words_on
     try:
         yield
     finally:
