@@ -1,0 +1,152 @@
+"""Parts decoded at once by the real ffmpeg in its sandbox: sample for sample what one run gives."""
+
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from threading import active_count
+
+import pytest
+
+from worker import split
+from worker.errors import UnreadableMediaError
+from worker.media import BYTES_PER_SECOND, Media, decode
+from worker.parallel import decode_parts
+from worker.part_run import Job
+from worker.sandbox import Limits
+from worker.split import Part, find_parts
+
+SECONDS = 40
+LIMITS = Limits(output_bytes=1 << 30, seconds=60, cpu_seconds=60)
+NOISE = (
+    *("-f", "lavfi", "-i", f"anoisesrc=d={SECONDS}:c=pink:a=0.4:s=7:r=48000"),
+    *("-f", "lavfi", "-i", f"anoisesrc=d={SECONDS}:c=brown:a=0.5:s=9:r=48000"),
+    *("-filter_complex", "[0][1]amerge=inputs=2,tremolo=f=3:d=0.9"),
+)
+PLAIN = ("-write_xing", "0", "-id3v2_version", "0")
+FORMATS = {
+    "cbr-44100-stereo.mp3": ("-ar", "44100", "-b:a", "40k"),
+    "cbr-44100-mono.mp3": ("-ar", "44100", "-ac", "1", "-b:a", "32k"),
+    "vbr-44100-stereo.mp3": ("-ar", "44100", "-q:a", "7"),
+    "no-tags-44100-stereo.mp3": ("-ar", "44100", "-b:a", "40k", *PLAIN),
+    "id3v1-no-reservoir.mp3": ("-ar", "44100", "-b:a", "64k", "-reservoir", "0", "-write_id3v1", "1"),
+    "cbr-48000-stereo.mp3": ("-b:a", "40k"),
+    "cbr-22050-stereo.mp3": ("-ar", "22050", "-b:a", "24k"),
+    "vbr-22050-mono.mp3": ("-ar", "22050", "-ac", "1", "-q:a", "8"),
+    "cbr-16000-mono.mp3": ("-ar", "16000", "-ac", "1", "-b:a", "8k"),
+    "cbr-8000-mono.mp3": ("-ar", "8000", "-ac", "1", "-b:a", "8k", *PLAIN),
+    "s16-44100-stereo.wav": ("-ar", "44100"),
+    "s24-48000-mono.wav": ("-ac", "1", "-c:a", "pcm_s24le"),
+    "f32-22050-stereo.wav": ("-ar", "22050", "-c:a", "pcm_f32le"),
+    "u8-8000-mono.wav": ("-ar", "8000", "-ac", "1", "-c:a", "pcm_u8"),
+    "s16-44100-stereo.flac": ("-ar", "44100", "-sample_fmt", "s16"),
+    "s24-48000-mono.flac": ("-ac", "1", "-sample_fmt", "s32"),
+    "s16-16000-mono.flac": ("-ar", "16000", "-ac", "1", "-sample_fmt", "s16"),
+}
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same noise in every format, its loudness that of syllables."""
+    folder = tmp_path_factory.mktemp("long")
+    source = folder / "source.wav"
+    subprocess.run(["ffmpeg", "-v", "error", *NOISE, source], check=True)
+    outputs = (part for name, options in FORMATS.items() for part in (*options, str(folder / name)))
+    subprocess.run(["ffmpeg", "-v", "error", "-i", source, *outputs], check=True)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _short_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(split, "SHORTEST_SECONDS", SECONDS - 1)
+    monkeypatch.setattr(split, "SHORTEST_PART_SECONDS", 10)
+
+
+def a_job(path: Path, cpus: int = 3) -> Job:
+    parts = find_parts(path, path.suffix[1:], cpus, 3600)
+    assert len(parts) == cpus
+    return Job(path, parts, LIMITS, path.parent)
+
+
+def at_once(job: Job) -> bytes:
+    return b"".join(decode_parts(job, never))
+
+
+def as_one(path: Path) -> bytes:
+    return bytes(decode(Media(path, path.suffix[1:], None), 3600))
+
+
+def count_children() -> int:
+    return sum(len(path.read_text().split()) for path in Path("/proc/self/task").glob("*/children"))
+
+
+def never() -> Iterator[bytes]:
+    pytest.fail("the file was decoded as one")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_samples_are_those_of_one_run_when_parts_are_decoded_at_once(name: str, recordings: Path) -> None:
+    path = recordings / name
+    whole = as_one(path)
+    assert len(whole) > (SECONDS - 1) * BYTES_PER_SECOND
+    assert at_once(a_job(path)) == whole
+
+
+def test_eleven_minutes_are_long_enough(recordings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    path = recordings / "eleven-minutes.mp3"
+    path.write_bytes((recordings / "no-tags-44100-stereo.mp3").read_bytes() * 17)
+    assert at_once(a_job(path, cpus=2)) == as_one(path)
+
+
+def test_one_run_goes_on_when_a_part_begins_in_the_wrong_place(recordings: Path) -> None:
+    path = recordings / "s16-44100-stereo.wav"
+    job = a_job(path)
+    moved = replace(job, parts=[*job.parts[:2], job.parts[2]._replace(offset=job.parts[2].offset + 4)])
+    samples = list(decode_parts(moved, lambda: [as_one(path)]))
+    assert len(samples) > 2
+    assert b"".join(samples) == as_one(path)
+
+
+def test_one_run_goes_on_when_a_part_ends_too_soon(recordings: Path) -> None:
+    path = recordings / "cbr-44100-mono.mp3"
+    job = a_job(path)
+    cut_off = path.with_name("cut-off.mp3")
+    cut_off.write_bytes(path.read_bytes()[: job.parts[2].offset])
+    assert b"".join(decode_parts(replace(job, path=cut_off), lambda: [as_one(cut_off)])) == as_one(cut_off)
+
+
+def test_the_error_is_that_of_one_run_when_parts_fail(recordings: Path) -> None:
+    path = recordings / "garbage.mp3"
+    path.write_bytes(bytes(range(256)) * 4096)
+    parts = [Part(0, "mp3", (), "anull", 0, 1 << 20), Part(4096, "mp3", (), "anull", 0, 1 << 20)]
+    with pytest.raises(UnreadableMediaError):
+        list(decode_parts(Job(path, parts, LIMITS, path.parent), lambda: [as_one(path)]))
+
+
+def test_a_lost_frame_leads_to_one_run_though_silence_hides_it(recordings: Path) -> None:
+    path = recordings / "quiet.mp3"
+    silence = ("-f", "lavfi", "-i", f"anullsrc=r=44100:cl=mono:d={SECONDS}", "-b:a", "64k", *PLAIN)
+    subprocess.run(["ffmpeg", "-v", "error", *silence, path], check=True)
+    job, sound = a_job(path), as_one(path)
+    content = bytearray(path.read_bytes())
+    frame_at = content.index(content[:2], job.parts[1].offset // 2)
+    content[frame_at + 4 : frame_at + 36] = b"\xff" * 32
+    path.write_bytes(content)
+    broken = as_one(path)
+    assert len(broken) < len(sound)
+    assert b"".join(decode_parts(job, lambda: [broken])) == broken
+
+
+def test_nothing_runs_on_when_nobody_wants_more(recordings: Path) -> None:
+    threads, children = active_count(), count_children()
+    samples = decode_parts(a_job(recordings / "cbr-48000-stereo.mp3"), never)
+    assert next(samples)
+    samples.close()  # type: ignore[attr-defined]
+    assert (active_count(), count_children()) == (threads, children)
+
+
+def test_a_part_that_takes_too_long_leads_to_one_run(recordings: Path) -> None:
+    path = recordings / "cbr-48000-stereo.mp3"
+    job = replace(a_job(path), limits=replace(LIMITS, seconds=0))
+    assert list(decode_parts(job, lambda: [b"one", b" run"])) == [b"one", b" run"]

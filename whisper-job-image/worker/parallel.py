@@ -1,0 +1,131 @@
+"""Runs the parts that `split` found at once and gives their samples in order. Called by whoever decodes.
+
+A part must begin with the very samples that the one before it would go on with. When it does not, or when anything
+fails, one run over the whole file has the word, and its error is the one that is told.
+"""
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Generator, Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Condition, Thread
+from typing import Self
+
+from worker.part_run import Chunks, Job, PartError, PartRun, fail
+
+SPOOL_CHUNK_BYTES = 1 << 20
+
+logger = logging.getLogger(__name__)
+
+
+def decode_parts(job: Job, decode_whole: Callable[[], Iterable[bytes]]) -> Chunks:
+    """The samples of the file as they come; where parts failed, those of one run over the whole go on."""
+    given = 0
+    try:
+        for chunk in _decode(job):
+            given += len(chunk)
+            yield chunk
+    except PartError as error:
+        logger.warning("the file is decoded as one", extra={"error": str(error), "given_bytes": given})
+    else:
+        return
+    yield from _skip(decode_whole(), given)
+
+
+def _decode(job: Job) -> Chunks:
+    with ExitStack() as stack:
+        runs = [stack.enter_context(PartRun(job, part)) for part in job.parts]
+        spools = [stack.enter_context(_Spool(run, job.scratch)) for run in runs[1:]]
+        seam = b""
+        for run, chunks in zip(runs, [runs[0].read(), *map(_Spool.read, spools)], strict=True):
+            seam = yield from _give(run, _prove(chunks, seam))
+            complaints = run.find_complaints()
+            if complaints and run is not runs[-1]:
+                # a lost frame moves all that comes after it, and in silence no seam shows that
+                fail(complaints)
+            if complaints:
+                logger.warning("ffmpeg complained", extra={"stderr": complaints})
+
+
+def _give(run: PartRun, chunks: Chunks) -> Generator[bytes, None, bytes]:
+    """The samples that a part has of its own; returned are those that the next one must begin with."""
+    left, seam = run.own_bytes, bytearray()
+    for chunk in chunks:
+        if left:
+            yield chunk[:left]
+        seam += chunk[left:]
+        left -= min(left, len(chunk))
+    return bytes(seam)
+
+
+def _prove(chunks: Chunks, seam: bytes) -> Chunks:
+    """The same, if they begin so."""
+    head = bytearray()
+    while len(head) < max(1, len(seam)):
+        head += next(chunks, b"") or fail("a part has no samples")
+    if not head.startswith(seam):
+        fail("a part begins with other samples than the one before it went on with")
+    yield bytes(head)
+    yield from chunks
+
+
+def _skip(chunks: Iterable[bytes], size: int) -> Chunks:
+    for chunk in chunks:
+        rest = chunk[size:]
+        size -= min(size, len(chunk))
+        if rest:
+            yield rest
+
+
+class _Spool:
+    """What a part writes before its turn has come, in a file without a name."""
+
+    def __init__(self, run: PartRun, folder: Path) -> None:
+        self._run, self._folder = run, folder
+        self._changed = Condition()
+        self._size, self._is_done = 0, False
+        self._error: Exception | None = None
+        self._thread = Thread(target=self._fill, name="decoded-part", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._file = tempfile.TemporaryFile(dir=self._folder)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._run.kill()
+        self._thread.join()
+        self._file.close()
+
+    def read(self) -> Chunks:
+        """All of it, also what is still to come."""
+        at = 0
+        while self._wait_for_more(at):
+            chunk = os.pread(self._file.fileno(), SPOOL_CHUNK_BYTES, at)
+            at += len(chunk)
+            yield chunk
+        if self._error:
+            raise self._error
+
+    def _wait_for_more(self, at: int) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: self._size > at or self._is_done)
+            return self._size > at
+
+    def _fill(self) -> None:
+        try:
+            for chunk in self._run.read():
+                self._file.write(chunk)
+                self._file.flush()
+                self._tell(len(chunk))
+        except Exception as error:  # noqa: BLE001  # it is raised where the samples are read
+            self._error = error
+        self._tell(0, is_done=True)
+
+    def _tell(self, more: int, *, is_done: bool = False) -> None:
+        with self._changed:
+            self._size += more
+            self._is_done = is_done
+            self._changed.notify_all()
