@@ -93,6 +93,13 @@ class Growing:
         self.check()
         return self.size
 
+    def is_whole_within(self, seconds: float) -> bool:
+        """Whether it is whole, now or after waiting so long."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._error or self.is_whole, seconds)
+        self.check()
+        return self.is_whole
+
     def close(self) -> None:
         """Give the disk back. Who still reads or writes hears an error; again changes nothing."""
         with self._changed:

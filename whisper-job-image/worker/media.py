@@ -114,14 +114,11 @@ def decode(media: Media, max_seconds: float, sandbox: Sandbox = STRICT, sink: Si
         *read_only_as(media.container, media.protocol),
         # before -i it ends the reading; after it, only the writing
         *("-t", f"{max_seconds + 1:.0f}", "-i", media.url),
-        *("-map", "0:a:0", "-vn", "-sn", "-dn", "-f", "s16le", "-ac", "1", "-ar", str(SAMPLES_PER_SECOND), "pipe:1"),
+        *("-map", "0:a:0", "-vn", "-sn", "-dn", "-f", "s16le", "-ac", "1", "-ar", str(SAMPLES_PER_SECOND)),
+        # written by the buffer, not by the frame: each write wakes its reader
+        *("-flush_packets", "0", "pipe:1"),
     ]
-    limits = Limits(
-        output_bytes=int(max_seconds * BYTES_PER_SECOND),
-        seconds=120 + max_seconds / 4,
-        cpu_seconds=int(60 + max_seconds / 20),
-    )
-    output = sandbox.run(command, limits, media.readable, Pipes(media.source, sink))
+    output = sandbox.run(command, limit_decoding(max_seconds), media.readable, Pipes(media.source, sink))
     if output.is_cut:
         raise TooLongError(f"more than {max_seconds} s of sound")
     if output.code != 0:
@@ -132,6 +129,15 @@ def decode(media: Media, max_seconds: float, sandbox: Sandbox = STRICT, sink: Si
     if complaints:
         logger.warning("ffmpeg complained", extra={"stderr": complaints})
     return output.stdout
+
+
+def limit_decoding(max_seconds: float) -> Limits:
+    """What decoding so much sound may take."""
+    return Limits(
+        output_bytes=int(max_seconds * BYTES_PER_SECOND),
+        seconds=120 + max_seconds / 4,
+        cpu_seconds=int(60 + max_seconds / 20),
+    )
 
 
 def find_container(path: Path) -> str:

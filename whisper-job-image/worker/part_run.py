@@ -14,7 +14,8 @@ from typing import IO, NoReturn, Self, cast
 
 from worker.media import ONE_THREAD, read_only_as
 from worker.sandbox import STDERR_BYTES, STRICT, Limits, Sandbox
-from worker.split import SAMPLE_RATE, Part
+from worker.sound import SAMPLES_PER_SECOND
+from worker.split import Part
 
 SAMPLE_BYTES = 2
 SEAM_BYTES = 4096 * SAMPLE_BYTES
@@ -132,5 +133,5 @@ def _build_command(part: Part) -> list[str]:
         *("ffmpeg", "-v", "error", "-hide_banner", "-nostdin", *ONE_THREAD, *read_only_as(part.demuxer, "pipe")),
         *(*part.options, "-i", "pipe:0", "-map", "0:a:0", "-vn", "-sn", "-dn", "-af", part.filters),
         # written by the buffer, not by the frame: each write wakes its reader
-        *("-f", "s16le", "-ac", "1", "-ar", str(SAMPLE_RATE), "-flush_packets", "0", "pipe:1"),
+        *("-f", "s16le", "-ac", "1", "-ar", str(SAMPLES_PER_SECOND), "-flush_packets", "0", "pipe:1"),
     ]

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from worker import flac_frames, mp3_frames, wave_header
+from worker.sound import SAMPLES_PER_SECOND
 
-SAMPLE_RATE = 16_000
+SPLIT = {"mp3", "wav", "flac"}
 SHORTEST_SECONDS = 600
 SHORTEST_PART_SECONDS = 240
 MOST_PARTS = 16
@@ -57,7 +58,7 @@ class Track(NamedTuple):
 def find_parts(path: Path, demuxer: str, cpus: int, max_seconds: float) -> list[Part]:
     """At least two parts in their order, or none: then one run has to do, which also says what is wrong with a file."""
     readers = {"mp3": _read_mp3, "wav": _read_wave, "flac": _read_flac}
-    if cpus < 2 or demuxer not in readers or path.stat().st_size == 0:
+    if cpus < 2 or demuxer not in SPLIT or path.stat().st_size == 0:
         return []
     with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
         track = readers[demuxer](data)
@@ -70,7 +71,7 @@ def cut(track: Track, demuxer: str, cpus: int) -> list[Part]:
     """Parts of one length, but for what the resampler's phase asks."""
     seconds = (track.end - track.start) / track.rate
     count = int(min(cpus, MOST_PARTS, seconds // SHORTEST_PART_SECONDS))
-    period = track.rate // math.gcd(track.rate, SAMPLE_RATE)
+    period = track.rate // math.gcd(track.rate, SAMPLES_PER_SECOND)
     seams = [(track.end - track.start) * number // count // period * period for number in range(count)]
     pairs = list(pairwise([*seams, track.end - track.start]))
     first = Part(0, demuxer, (), "anull", 0, _to_output(track, pairs[0][1]))
@@ -96,7 +97,7 @@ def _build_part(track: Track, period: int, seam: int, end: int) -> Part | None:
 
 
 def _to_output(track: Track, samples: int) -> int:
-    return samples * SAMPLE_RATE // track.rate
+    return samples * SAMPLES_PER_SECOND // track.rate
 
 
 def _read_mp3(data: mmap) -> Track | None:

@@ -16,6 +16,7 @@ from threading import Thread
 from crds.transcriptionjob import Source
 from worker import media
 from worker.containers import is_read_in_order, tell_demuxer
+from worker.cpu import count_cpus
 from worker.errors import (
     EmptyInputError,
     InternalError,
@@ -30,9 +31,16 @@ from worker.fetch import THREAD_NAME, Fetch, Fetching
 from worker.growing import Growing
 from worker.media import Media, TooHeavyError
 from worker.mp3_size import Blanked, find_size_field
+from worker.parallel import decode_parts
+from worker.part_run import Job
 from worker.sandbox import STRICT, Coming, Sandbox
 from worker.sound import BYTES_PER_SECOND, Sound
+from worker.split import SPLIT, find_parts
 
+LONG_BYTES = 4 << 20
+"""Smaller ones are hardly long enough to cut."""
+PATIENCE_SECONDS = 2.0
+"""So long a file may take to come until the first of its sound is wanted more than the last."""
 SHORT_SECONDS = 1.0
 """What may lack of the declared length."""
 
@@ -111,9 +119,27 @@ class Decoding:
         if not self._file.read_some(0, 1):
             raise EmptyInputError("0 bytes")
         demuxer = media.check_container(tell_demuxer(self._file.read))
-        if not is_read_in_order(demuxer, self._file.read) or not self._read_pipe(demuxer):
+        is_in_order = is_read_in_order(demuxer, self._file.read)
+        if not is_in_order or not (self._read_parts(demuxer) or self._read_pipe(demuxer)):
             self._read_file()
         self._sound.finish()
+
+    def _read_parts(self, demuxer: str) -> bool:
+        """A long recording that is here sooner than one ffmpeg reads it is decoded by several, if it can be cut."""
+        is_long = demuxer in SPLIT and (self._file.expected_size or 0) >= LONG_BYTES
+        if not is_long or count_cpus() < 2 or not self._file.is_whole_within(PATIENCE_SECONDS):
+            return False
+        parts = find_parts(self._file.path, demuxer, count_cpus(), self._max_seconds)
+        if not parts:
+            return False
+        found = media.probe(self._file.path, self._max_seconds, self._sandbox)
+        self._expect(found)
+        logger.info("decoding in parts", extra={"parts": len(parts)})
+        limits = media.limit_decoding(self._max_seconds)
+        job = Job(self._file.path, parts, limits, self._file.path.parent, self._sandbox)
+        for chunk in decode_parts(job, lambda: [bytes(media.decode(found, self._max_seconds, self._sandbox))]):
+            self._sound.append(chunk)
+        return True
 
     def _read_pipe(self, demuxer: str) -> bool:
         """False when something is wrong, which only the whole file can tell."""

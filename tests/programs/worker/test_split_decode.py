@@ -8,7 +8,8 @@ from threading import active_count
 
 import pytest
 
-from worker import split
+from tests.support.folder_store import open_recording
+from worker import split, stream
 from worker.errors import UnreadableMediaError
 from worker.media import BYTES_PER_SECOND, Media, decode
 from worker.parallel import decode_parts
@@ -150,3 +151,17 @@ def test_a_part_that_takes_too_long_leads_to_one_run(recordings: Path) -> None:
     path = recordings / "cbr-48000-stereo.mp3"
     job = replace(a_job(path), limits=replace(LIMITS, seconds=0))
     assert list(decode_parts(job, lambda: [b"one", b" run"])) == [b"one", b" run"]
+
+
+@pytest.mark.parametrize("ending", ["mp3", "flac", "wav"])
+def test_a_long_file_is_decoded_in_parts_on_its_way_from_storage(
+    ending: str, recordings: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(stream, "LONG_BYTES", 1000)
+    monkeypatch.setattr(stream, "PATIENCE_SECONDS", 60.0)
+    monkeypatch.setattr(stream, "count_cpus", lambda: 2)
+    [path, *_] = sorted(recordings.glob(f"*.{ending}"))
+    with caplog.at_level("INFO"), open_recording(path, 3600) as sound:
+        samples = b"".join(sound.chunks())
+    assert samples == as_one(path)
+    assert [record.__dict__["parts"] for record in caplog.records if record.msg == "decoding in parts"] == [2]
