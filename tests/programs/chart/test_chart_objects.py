@@ -53,6 +53,10 @@ def test_every_object_is_in_the_namespace_of_the_release(rendered: list[Manifest
         assert found["metadata"].get("namespace") == wanted, found["metadata"]["name"]
 
 
+def read_chart_version() -> str:
+    return str(yaml.safe_load((CHART / "Chart.yaml").read_text())["version"])
+
+
 def test_every_object_and_pod_says_what_it_is_and_who_manages_it(rendered: list[Manifest]) -> None:
     templates = [found["spec"]["template"] for found in of_kind(rendered, "Deployment")]
     for found in [found for found in rendered + templates if found.get("kind") != "ConfigMap"]:
@@ -60,7 +64,7 @@ def test_every_object_and_pod_says_what_it_is_and_who_manages_it(rendered: list[
         assert labels["app.kubernetes.io/managed-by"] == "Helm"
         names = {label.partition("/")[2] for label in labels if label.startswith("app.kubernetes.io/")}
         assert names == {"name", "instance", "component", "part-of", "version", "managed-by"}
-        assert labels["helm.sh/chart"] == "transcription-0.1.0"
+        assert labels["helm.sh/chart"] == f"transcription-{read_chart_version()}"
 
 
 def test_services_and_deployments_select_their_own_pods(rendered: list[Manifest]) -> None:

@@ -266,6 +266,7 @@ class Lives(RuleBasedStateMachine):
         for leader in self.leaders[1:]:
             self._depose(leader)
         leader = self.leaders[0]
+        self._settle(leader)  # a list that is older than words still on their way is mended by the next, minutes later
         for _ in range(MOST_LOOKS):
             self.runner.run(leader.resync())
             self._settle(leader)
