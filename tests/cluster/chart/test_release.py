@@ -41,6 +41,9 @@ def place(kubectl: Kubectl) -> Iterator[Kubectl]:
         assert secret is not None
         own.create(secret | {"metadata": {"name": name}})
     yield own
+    Release(helms()["helm"], own, "scribe", ()).run(
+        "uninstall", "scribe", "--ignore-not-found"
+    )  # what has no namespace
     own.run("delete", "namespace", own.namespace, timeout_seconds=180)
 
 
@@ -73,6 +76,7 @@ def count(kubectl: Kubectl, *states: State) -> int:
     return sum(status_of(manifest).state in states for manifest in kubectl.list(TJ))
 
 
+@pytest.mark.soak
 def test_twenty_are_completed_when_the_release_changes_and_goes_meanwhile(
     kubectl: Kubectl, place: Kubectl, made: Transcriptions, clip: Speech
 ) -> None:
