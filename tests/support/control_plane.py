@@ -18,8 +18,12 @@ def is_whole(kubectl: Kubectl) -> bool:
         ]
     except AssertionError:
         return False
-    lasting = [pod for pod in pods if pod["status"]["phase"] not in {"Succeeded", "Failed"}]
-    return all(is_ready(pod) for pod in lasting)
+    return all(is_ready(pod) for pod in pods if not is_of_a_job(pod))
+
+
+def is_of_a_job(pod: dict[str, Any]) -> bool:
+    """Such a one may wait, and may end."""
+    return any(owner["kind"] == "Job" for owner in pod["metadata"].get("ownerReferences", []))
 
 
 def is_ready(pod: dict[str, Any]) -> bool:
