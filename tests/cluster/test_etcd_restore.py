@@ -72,7 +72,7 @@ def wait_until_settled(made: Transcriptions, name: str) -> Transcription:
             return None
         return found if found.status.settled else None
 
-    return wait_for(look, 180, f"{name} is over and told")
+    return wait_for(look, 300, f"{name} is over and told")
 
 
 def start_two(made: Transcriptions, media: Speech, later: Speech, callback: dict[str, str]) -> tuple[str, str]:
@@ -81,8 +81,8 @@ def start_two(made: Transcriptions, media: Speech, later: Speech, callback: dict
     made.create(queued, made.store(later.mp4, "a.mp4"), callback=callback, resources=A_SLICE)
     with made.watch(running) as watch:
         made.create(running, made.store(media.mp3, "a.mp3"), callback=callback, resources=NO_GPU)
-        watch.until(is_transcribing(1), 90, "one is at work")
-    wait_for(lambda: [pod["status"]["phase"] for pod in made.pods(queued)] == ["Pending"], 30, "one is in line")
+        watch.until(is_transcribing(1), 180, "one is at work")
+    wait_for(lambda: [pod["status"]["phase"] for pod in made.pods(queued)] == ["Pending"], 60, "one is in line")
     return running, queued
 
 
