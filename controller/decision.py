@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from controller.delivery import Report
 from controller.views import JobView, PodView
-from crds.transcriptionjob import Status, Transcription
+from crds.transcriptionjob import Result, Status, Transcription
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,8 @@ class Seen:
     """When this process last heard of the worker."""
     refusal: str | None = None
     """What the cluster said when it refused to make a pod."""
+    stored: Result | None = None
+    """What lies in S3 though no pod's word of it is left."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from controller.outbox import Outbox
 from controller.outcome import build_failure
 from controller.performer import JobRefusedError, Performer
 from controller.queue import KeyQueue
-from controller.reconcile import decide, fail, needs_job, needs_pods, wait
+from controller.reconcile import decide, fail, lacks_result, needs_job, needs_pods, wait
 from controller.results import Results
 from controller.resync import Resync
 from controller.retention import holds_outputs
@@ -57,6 +57,7 @@ class Loop:
         self._metrics = metrics
         self._clock = clock
         self._policy = build_policy(settings)
+        self._results = results
         self._couriers = Couriers(outbox, self.queue, metrics, clock)
         self._herald = Herald(cluster, self.queue, settings.instance, clock)
         self._performer = Performer(settings, cluster, results, self.cache, self._herald, metrics, clock)
@@ -165,6 +166,7 @@ class Loop:
     async def _look(self, transcription: Transcription) -> Seen:
         job, others = await self._find_jobs(transcription)
         pods = await self._find_pods(transcription, job)
+        is_lacking = lacks_result(transcription, job, pods)
         return Seen(
             transcription,
             job,
@@ -174,6 +176,7 @@ class Loop:
             self.cache.has_place(transcription, self._settings.max_active),
             self.cache.heard(transcription.name),
             None if pods or job is None else await self._find_refusal(transcription, job),
+            await self._results.find(transcription) if is_lacking else None,
         )
 
     async def _find_jobs(self, transcription: Transcription) -> tuple[JobView | None, tuple[JobView, ...]]:

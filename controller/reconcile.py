@@ -4,6 +4,7 @@ Called by the loop with the resource, its Jobs and pods. It decides by condition
 for nothing twice: deciding again on its own outcome gives no steps.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from controller import attempts, ending
@@ -74,6 +75,12 @@ def wait(seen: Seen, why: WaitingReason, policy: Policy, now: datetime) -> Decis
     return _write(seen, status.model_copy(update={"waiting_reason": why}), policy, ending.free_jobs(seen))
 
 
+def lacks_result(transcription: Transcription, job: JobView | None, pods: Sequence[PodView]) -> bool:
+    """Whether a Job ended well and no word is left of what it stored: the cluster may be one from a backup."""
+    is_done = job is not None and job.ended == "Complete" and final_state(transcription.status) is None
+    return is_done and transcription.status.result is None and find_result(transcription, pods) is None
+
+
 def _find_verdict(seen: Seen, policy: Policy, now: datetime) -> Result | Failure | None:
     """What ends the attempt, when anything does. A stored result counts, whatever that is."""
     transcription, job = seen.transcription, seen.job
@@ -85,7 +92,7 @@ def _find_verdict(seen: Seen, policy: Policy, now: datetime) -> Result | Failure
     if verdict is None and deadline is not None and deadline.time <= now:
         verdict = build_failure(deadline.reason)
     is_over = verdict is not None or spec.cancel or spec.suspend
-    if is_over and (stored := status.result or find_result(transcription, seen.pods)) is not None:
+    if is_over and (stored := status.result or find_result(transcription, seen.pods) or seen.stored) is not None:
         return stored
     if verdict is None and not status.has_attempt:
         return _find_impossible(transcription, policy)

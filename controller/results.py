@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import logging
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,9 +13,10 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, Inc
 from botocore.exceptions import ConnectionError as NoConnectionError
 
 from controller.errors import ControllerError, DeniedError, MissingError, RefusedError, TransientError
+from controller.outcome import LANGUAGE_LENGTH
 from controller.settings import ControllerSettings
-from crds.transcriptionjob import Result, Transcription
-from crds.worker import build_outputs_prefix
+from crds.transcriptionjob import FORMATS, Format, Result, Transcription
+from crds.worker import build_outputs_prefix, build_result_prefix
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -22,6 +25,8 @@ MAX_TRANSCRIPT_BYTES = 32 * 1024 * 1024  # held whole, once for each courier
 GONE_CODES = {"NoSuchKey", "NoSuchBucket", "404"}
 BUSY_CODES = {"SlowDown", "RequestTimeout", "RequestTimeTooSkewed", "Throttling", "TooManyRequests"}
 AWAY = (NoConnectionError, HTTPClientError, IncompleteReadError)
+
+logger = logging.getLogger(__name__)
 
 
 class Results:
@@ -66,6 +71,18 @@ class Results:
         except BotoCoreError as error:
             raise DeniedError(f"{prefix}: {error}") from error
 
+    async def find(self, transcription: Transcription) -> Result | None:
+        """What the present attempt has stored, told from the file itself; TransientError when S3 is away."""
+        t = transcription
+        key = f"{build_result_prefix(t.namespace, t.name, t.uid, t.status.attempt)}transcript.json"
+        try:
+            data = await asyncio.to_thread(self._get, key)
+            return _describe(key, data, t.spec.formats)
+        except (MissingError, RefusedError, DeniedError, ValueError, TypeError, KeyError) as error:
+            facts = {"transcription": f"{t.namespace}/{t.name}", "error": str(error)}
+            logger.warning("no transcript found", extra=facts)
+            return None
+
     async def read(self, result: Result) -> bytes:
         """Whisper's own JSON, as it is stored; MissingError when it is gone or is no JSON object."""
         return await asyncio.to_thread(self._read, result)
@@ -89,6 +106,20 @@ class Results:
             raise TransientError(f"{key}: {error}") from error
         except BotoCoreError as error:
             raise DeniedError(f"{key}: {error}") from error
+
+
+def _describe(key: str, data: bytes, wanted: Sequence[Format]) -> Result:
+    """As the worker would; it ends well only when all formats are stored."""
+    transcript = json.loads(data, parse_constant=_refuse_constant)
+    return Result(
+        key=key,
+        sha256=sha256(data).hexdigest(),
+        bytes=len(data),
+        formats=tuple(f for f in FORMATS if f == "json" or f in wanted),
+        language=str(transcript["language"])[:LANGUAGE_LENGTH],
+        duration_seconds=transcript.get("figures", {}).get("audio_seconds"),
+        segments=len(transcript["segments"]),
+    )
 
 
 def _translate(key: str, error: ClientError) -> ControllerError:

@@ -13,7 +13,7 @@ from controller.errors import MissingError, StaleError
 from controller.loop import Loop
 from controller.metrics import Metrics
 from controller.views import JobView, PodView
-from crds.transcriptionjob import OUTPUTS_FINALIZER, SETTLED_LABEL, Status, Transcription
+from crds.transcriptionjob import OUTPUTS_FINALIZER, SETTLED_LABEL, Result, Status, Transcription
 from tests.support.controller_fakes import Clock, a_job, some_settings
 
 
@@ -227,6 +227,10 @@ class FakeResults:
 
     def __init__(self) -> None:
         self.deleted: list[str] = []
+        self.stored: dict[str, Result] = {}
+
+    async def find(self, transcription: Transcription) -> Result | None:
+        return self.stored.get(transcription.name)
 
     async def delete_outputs(self, transcription: Transcription) -> None:
         self.deleted.append(transcription.name)

@@ -83,6 +83,12 @@ def test_no_other_attempt_is_made_when_the_place_is_not_at_fault(
     assert (status.state, status.failure.reason) == (State.FAILED, reason)
 
 
+def test_a_stored_transcript_is_adopted_when_no_word_of_it_is_left() -> None:
+    decision = decide(seen(an_attempt(), job=a_job(ended="Complete"), stored=RESULT), SILENT, LATER)
+    status = status_of(decision)
+    assert (status.state, status.result, status.failure) == (State.SUCCEEDED, RESULT, None)
+
+
 @pytest.mark.parametrize("attempts", [1, 2, 3, 10])
 def test_as_many_jobs_are_made_as_allowed_when_each_gpu_fails(attempts: int) -> None:
     transcription = an_attempt(limits={"attempts": attempts})

@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError, NoCredenti
 
 from controller.errors import DeniedError, MissingError, RefusedError, TransientError
 from controller.results import MAX_TRANSCRIPT_BYTES, Results
+from crds.transcriptionjob import Result, Status
 from tests.support.controller_fakes import RESULT, UID, a_transcription
 
 STORED = b'{"text": "hello"}\n'
@@ -45,6 +46,33 @@ def test_transcript_is_missing_when_it_is_no_strict_json(data: bytes) -> None:
 def test_transcript_is_refused_when_it_is_larger_than_receivers_take() -> None:
     with pytest.raises(RefusedError):
         read(FakeS3(length=MAX_TRANSCRIPT_BYTES + 1))
+
+
+def find(s3: FakeS3) -> Result | None:
+    client: Any = s3
+    transcription = a_transcription(Status(attempt=1), formats=["vtt"])
+    return asyncio.run(Results(client, "media").find(transcription))
+
+
+def test_a_stored_transcript_is_described_when_nobody_has_told_of_it() -> None:
+    told = {"text": "a", "segments": [{}, {}], "language": "en", "figures": {"audio_seconds": 7.5}}
+    data = json.dumps(told).encode()
+    assert find(FakeS3(data)) == Result(
+        key=RESULT.key, sha256=sha256(data).hexdigest(), bytes=len(data), formats=("json", "vtt"), language="en",
+        duration_seconds=7.5, segments=2,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"segments": 3, "language": "en"}', b'{"a": NaN}', b"\xff"])
+def test_nothing_is_found_when_what_is_stored_is_no_transcript(data: bytes) -> None:
+    assert find(FakeS3(data)) is None
+
+
+def test_nothing_is_found_when_nothing_may_be_read_or_is_there_and_a_storage_that_is_away_is_asked_again() -> None:
+    for code, status in (("NoSuchKey", 404), ("AccessDenied", 403)):
+        assert find(FakeS3(error=an_answer(code, status))) is None
+    with pytest.raises(TransientError):
+        find(FakeS3(error=an_answer("SlowDown", 503)))
 
 
 def an_answer(code: str, status: int) -> ClientError:
