@@ -104,7 +104,7 @@ def test_the_budgets_leave_time_for_the_answer() -> None:
 def test_a_submit_gives_up_in_time_and_asks_once_when_kubernetes_hangs(is_new: bool) -> None:
     async def story(cluster: MuteCluster, store: KubernetesStore) -> None:
         cluster.is_hanging = True
-        took = await give_up(submit("a", ASKED, parts_over(store), Caller(), is_new=is_new))
+        took = await give_up(submit("a", ASKED, parts_over(store), Caller(), known_as=() if is_new else None))
         assert took < 1.6
         assert cluster.creations == int(is_new)
         assert store.rows.live == 0
@@ -117,7 +117,7 @@ def test_an_unanswered_creation_that_took_effect_is_found_when_it_is_asked_for_a
     async def story(cluster: MuteCluster, store: KubernetesStore) -> None:
         parts = parts_over(store)
         cluster.is_mute = True
-        took = await give_up(submit("a", ASKED, parts, Caller(), is_new=is_new))
+        took = await give_up(submit("a", ASKED, parts, Caller(), known_as=() if is_new else None))
         assert took < 1.6
         assert not parts.submitting
         cluster.is_mute = False
@@ -133,7 +133,7 @@ def test_the_times_of_s3_and_kubernetes_do_not_add_up(s3_seconds: float | None, 
     async def story(cluster: MuteCluster, store: KubernetesStore) -> None:
         cluster.is_mute = True
         parts = parts_over(store, LateUploads(s3_seconds))
-        took = await give_up(submit("a", ASKED, parts, Caller(), is_new=is_new))
+        took = await give_up(submit("a", ASKED, parts, Caller(), known_as=() if is_new else None))
         assert took < 1.6
         assert cluster.creations == int(s3_seconds is not None)
 
@@ -143,7 +143,7 @@ def test_the_times_of_s3_and_kubernetes_do_not_add_up(s3_seconds: float | None, 
 def test_a_broken_connection_is_followed_by_a_second_try_that_finds_the_first() -> None:
     async def story(cluster: MuteCluster, store: KubernetesStore) -> None:
         cluster.is_curt = True
-        row = await submit("a", ASKED, parts_over(store), Caller(), is_new=True)
+        row = await submit("a", ASKED, parts_over(store), Caller(), known_as=())
         assert (row.name, cluster.creations) == ("a", 2)
 
     play_hanging(story)
@@ -152,7 +152,7 @@ def test_a_broken_connection_is_followed_by_a_second_try_that_finds_the_first() 
 def test_the_second_try_has_what_is_left_of_the_time() -> None:
     async def story(cluster: MuteCluster, store: KubernetesStore) -> None:
         cluster.is_curt = cluster.is_mute = True
-        took = await give_up(submit("a", ASKED, parts_over(store), Caller(), is_new=True))
+        took = await give_up(submit("a", ASKED, parts_over(store), Caller(), known_as=()))
         assert took < 1.6
         assert cluster.creations == 2
 
