@@ -104,8 +104,17 @@ def answers(kubectl: Kubectl, team: Kubectl) -> dict[Question, bool]:
     reviews = [build_review(team if who in PEOPLE else kubectl, who, line) for who, line in lines]
     asked = json.dumps({"apiVersion": "v1", "kind": "List", "items": reviews})
     text = kubectl.run("create", "--filename", "-", "--output", "json", stdin=asked)
-    given = [review["status"]["allowed"] for review in json.loads(text)["items"]]
+    given = [review["status"]["allowed"] for review in read_all(text)]
     return dict(zip(lines, given, strict=True))
+
+
+def read_all(text: str) -> Iterator[Manifest]:
+    """The documents that kubectl prints one behind the other."""
+    at = 0
+    while at < len(text):
+        document, at = json.JSONDecoder().raw_decode(text, at)
+        yield document
+        at += len(text[at:]) - len(text[at:].lstrip())
 
 
 def user_of(door: Kubectl, who: str) -> str:
