@@ -21,7 +21,7 @@ import whisper
 
 from tests.bench.worker_units import DECODED, FEED_MEMORY, FIRST_WINDOW, HOUR_SECONDS, WINDOWS
 from tests.support.folder_store import open_recording
-from worker import media, windows
+from worker import windows
 from worker.cpu import count_cpus
 from worker.engine.mel import measure_windows
 from worker.sound import BYTES_PER_SECOND
@@ -49,9 +49,10 @@ def read_windows(path: Path) -> Iterator[Any]:
             yield measure_windows([window.samples for window in some], N_MELS, CPU, torch.float32)
 
 
-def read_samples(path: Path) -> bytearray:
-    """Ours: the whole recording."""
-    return media.decode(media.probe(path, LONGEST_SECONDS), LONGEST_SECONDS)
+def read_samples(path: Path) -> bytes:
+    """Ours: the whole recording, on the way that it takes in a pod."""
+    with open_recording(path, LONGEST_SECONDS) as sound:
+        return b"".join(sound.chunks())
 
 
 def feed_ours(path: Path) -> tuple[dict[str, float], object]:
