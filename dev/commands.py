@@ -74,8 +74,8 @@ def test() -> None:
     lint()
     up(binaries.HELM3)
     bring_promtool()
-    engine_tests.run(docker.ensure())
-    python.test()
+    with engine_tests.running_beside(docker.ensure()):  # those on the cluster mostly wait
+        python.test()
 
 
 def bench() -> None:
