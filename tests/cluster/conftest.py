@@ -7,6 +7,7 @@ import base64
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,9 +103,9 @@ def text_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def _run(made: Transcriptions, name: str, media: Path) -> Run:
+def _run(made: Transcriptions, name: str, media: Path, **options: Any) -> Run:
     with made.watch(name) as watch:
-        made.start(name, media)
+        made.start(name, media, **options)
         answers = made.service.wait_until_final(name, 120)
         watch.until(is_final, 10, f"{name} is final")
     return Run(made, made.wait_until_finished(name, 10), watch.seen, answers)
@@ -112,9 +113,9 @@ def _run(made: Transcriptions, name: str, media: Path) -> Run:
 
 @pytest.fixture(scope="session")
 def good_run(kubectl: Kubectl, bucket: Bucket, talk: Speech) -> Iterator[Run]:
-    """A video with speech that nobody disturbed."""
+    """A video with speech that nobody disturbed, window after window, so that progress moves."""
     with _cleared(kubectl, bucket) as made:
-        yield _run(made, an_id("good"), talk.mp4)
+        yield _run(made, an_id("good"), talk.mp4, engine="quality")
 
 
 @pytest.fixture(scope="session")
