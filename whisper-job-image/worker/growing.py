@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from threading import Condition
 
-from worker.errors import InternalError, TooLongError, WorkerError
+from worker.errors import InternalError, TooLongError
 
 
 class Growing:
@@ -23,7 +23,7 @@ class Growing:
         self._max_bytes = max_bytes
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         self._ahead: dict[int, int] = {}
-        self._error: WorkerError | None = None
+        self._error: Exception | None = None
         self._changed = Condition()
 
     def append(self, content: bytes | bytearray | memoryview) -> None:
@@ -51,7 +51,7 @@ class Growing:
             self.is_whole = True
             self._changed.notify_all()
 
-    def fail(self, error: WorkerError) -> None:
+    def fail(self, error: Exception) -> None:
         """From here on all readers hear this, unless the file is whole. The first error counts."""
         with self._changed:
             if not self.is_whole:
@@ -88,13 +88,11 @@ class Growing:
 
     def wait(self) -> int:
         """Wait until the file is whole; its size."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._error or self.is_whole)
-        self.check()
+        self.is_whole_within(None)
         return self.size
 
-    def is_whole_within(self, seconds: float) -> bool:
-        """Whether it is whole, now or after waiting so long."""
+    def is_whole_within(self, seconds: float | None) -> bool:
+        """Whether it is whole, now or after waiting so long; None waits until it is."""
         with self._changed:
             self._changed.wait_for(lambda: self._error or self.is_whole, seconds)
         self.check()

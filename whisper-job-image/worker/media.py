@@ -31,6 +31,10 @@ PROBE = Limits(output_bytes=1 << 20, seconds=60, cpu_seconds=20)
 MOST_STREAMS = 128
 # a thread takes 8 MiB of address space, and by default there is one for each core of the node
 ONE_THREAD = ("-threads", "1", "-filter_threads", "1")
+FFMPEG = ("ffmpeg", "-v", "error", "-hide_banner", "-nostdin", *ONE_THREAD)
+FIRST_TRACK = ("-map", "0:a:0", "-vn", "-sn", "-dn")
+# written by the buffer, not by the frame: each write wakes its reader
+TO_SAMPLES = ("-f", "s16le", "-ac", "1", "-ar", str(SAMPLES_PER_SECOND), "-flush_packets", "0", "pipe:1")
 SLOW_SENTENCE = "Reading the file took too long: retry, or convert it to MP4 or MP3 and send a new request."
 HEAVY_SENTENCE = "The file takes more work to read than any recording should: convert it to MP3 and send a new request."
 
@@ -110,13 +114,10 @@ def examine(media: Media, max_seconds: float, sandbox: Sandbox = STRICT) -> Medi
 def decode(media: Media, max_seconds: float, sandbox: Sandbox = STRICT, sink: Sink | None = None) -> bytearray:
     """The first audio track as little-endian 16-bit samples, unless there is a sink to take them as they come."""
     command = [
-        *("ffmpeg", "-v", "error", "-hide_banner", "-nostdin", *ONE_THREAD),
-        *read_only_as(media.container, media.protocol),
+        *(*FFMPEG, *read_only_as(media.container, media.protocol)),
         # before -i it ends the reading; after it, only the writing
         *("-t", f"{max_seconds + 1:.0f}", "-i", media.url),
-        *("-map", "0:a:0", "-vn", "-sn", "-dn", "-f", "s16le", "-ac", "1", "-ar", str(SAMPLES_PER_SECOND)),
-        # written by the buffer, not by the frame: each write wakes its reader
-        *("-flush_packets", "0", "pipe:1"),
+        *(*FIRST_TRACK, *TO_SAMPLES),
     ]
     output = sandbox.run(command, limit_decoding(max_seconds), media.readable, Pipes(media.source, sink))
     if output.is_cut:

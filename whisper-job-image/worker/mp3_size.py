@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 from worker.containers import Reading, skip_tags
 from worker.growing import Growing
+from worker.mp3_frames import INFO_PLACES, INFO_TAGS, MONO_BITS
 
-HEADER_BYTES = 4
-TAGS = {b"Xing", b"Info"}
 HAS_FRAMES, HAS_SIZE = 1, 2
 MOST_BYTES = 64
 
@@ -32,10 +31,9 @@ def find_size_field(read: Reading) -> SizeField | None:
     frame = read(at, MOST_BYTES)
     if len(frame) < MOST_BYTES:
         return None
-    is_first_version, is_mono = frame[1] & 0x08, frame[3] >> 6 == 3
-    tag = HEADER_BYTES + ((17 if is_mono else 32) if is_first_version else (9 if is_mono else 17))
+    tag = INFO_PLACES[frame[1] & 0x08 != 0, frame[3] >> 6 == MONO_BITS]
     flags = int.from_bytes(frame[tag + 4 : tag + 8], "big")
-    if frame[tag : tag + 4] not in TAGS or not flags & HAS_SIZE:
+    if frame[tag : tag + 4] not in INFO_TAGS or not flags & HAS_SIZE:
         return None
     field = tag + 8 + (4 if flags & HAS_FRAMES else 0)
     return SizeField(at + field, int.from_bytes(frame[field : field + 4], "big"))

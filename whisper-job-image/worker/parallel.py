@@ -5,14 +5,14 @@ fails, one run over the whole file has the word, and its error is the one that i
 """
 
 import logging
-import os
-import tempfile
+import sys
 from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from threading import Condition, Thread
+from threading import Thread
 from typing import Self
 
+from worker.growing import Growing
 from worker.part_run import Chunks, Job, PartError, PartRun, fail
 
 SPOOL_CHUNK_BYTES = 1 << 20
@@ -37,7 +37,8 @@ def decode_parts(job: Job, decode_whole: Callable[[], Iterable[bytes]]) -> Chunk
 def _decode(job: Job) -> Chunks:
     with ExitStack() as stack:
         runs = [stack.enter_context(PartRun(job, part)) for part in job.parts]
-        spools = [stack.enter_context(_Spool(run, job.scratch)) for run in runs[1:]]
+        places = [job.scratch / f"part-{number}" for number in range(1, len(runs))]
+        spools = [stack.enter_context(_Spool(run, place)) for run, place in zip(runs[1:], places, strict=True)]
         seam = b""
         for run, chunks in zip(runs, [runs[0].read(), *map(_Spool.read, spools)], strict=True):
             seam = yield from _give(run, _prove(chunks, seam))
@@ -80,17 +81,14 @@ def _skip(chunks: Iterable[bytes], size: int) -> Chunks:
 
 
 class _Spool:
-    """What a part writes before its turn has come, in a file without a name."""
+    """What a part writes before its turn has come, in a file of the scratch folder."""
 
-    def __init__(self, run: PartRun, folder: Path) -> None:
-        self._run, self._folder = run, folder
-        self._changed = Condition()
-        self._size, self._is_done = 0, False
-        self._error: Exception | None = None
+    def __init__(self, run: PartRun, path: Path) -> None:
+        self._run = run
+        self._file = Growing(path, sys.maxsize)  # the part's own length is its bound
         self._thread = Thread(target=self._fill, name="decoded-part", daemon=True)
 
     def __enter__(self) -> Self:
-        self._file = tempfile.TemporaryFile(dir=self._folder)
         self._thread.start()
         return self
 
@@ -102,30 +100,14 @@ class _Spool:
     def read(self) -> Chunks:
         """All of it, also what is still to come."""
         at = 0
-        while self._wait_for_more(at):
-            chunk = os.pread(self._file.fileno(), SPOOL_CHUNK_BYTES, at)
+        while chunk := self._file.read_some(at, SPOOL_CHUNK_BYTES):
             at += len(chunk)
             yield chunk
-        if self._error:
-            raise self._error
-
-    def _wait_for_more(self, at: int) -> bool:
-        with self._changed:
-            self._changed.wait_for(lambda: self._size > at or self._is_done)
-            return self._size > at
 
     def _fill(self) -> None:
         try:
             for chunk in self._run.read():
-                self._file.write(chunk)
-                self._file.flush()
-                self._tell(len(chunk))
+                self._file.append(chunk)
+            self._file.finish()
         except Exception as error:  # noqa: BLE001  # it is raised where the samples are read
-            self._error = error
-        self._tell(0, is_done=True)
-
-    def _tell(self, more: int, *, is_done: bool = False) -> None:
-        with self._changed:
-            self._size += more
-            self._is_done = is_done
-            self._changed.notify_all()
+            self._file.fail(error)

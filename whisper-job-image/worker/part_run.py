@@ -12,12 +12,11 @@ from subprocess import PIPE, Popen
 from time import monotonic
 from typing import IO, NoReturn, Self, cast
 
-from worker.media import ONE_THREAD, read_only_as
+from worker.media import FFMPEG, FIRST_TRACK, TO_SAMPLES, read_only_as
 from worker.sandbox import STDERR_BYTES, STRICT, Limits, Sandbox
-from worker.sound import SAMPLES_PER_SECOND
+from worker.sound import SAMPLE_BYTES
 from worker.split import Part
 
-SAMPLE_BYTES = 2
 SEAM_BYTES = 4096 * SAMPLE_BYTES
 SLACK_BYTES = 32 * SAMPLE_BYTES
 CHUNK_BYTES = 1 << 16
@@ -130,8 +129,6 @@ def fail(reason: str) -> NoReturn:
 
 def _build_command(part: Part) -> list[str]:
     return [
-        *("ffmpeg", "-v", "error", "-hide_banner", "-nostdin", *ONE_THREAD, *read_only_as(part.demuxer, "pipe")),
-        *(*part.options, "-i", "pipe:0", "-map", "0:a:0", "-vn", "-sn", "-dn", "-af", part.filters),
-        # written by the buffer, not by the frame: each write wakes its reader
-        *("-f", "s16le", "-ac", "1", "-ar", str(SAMPLES_PER_SECOND), "-flush_packets", "0", "pipe:1"),
+        *(*FFMPEG, *read_only_as(part.demuxer, "pipe")),
+        *(*part.options, "-i", "pipe:0", *FIRST_TRACK, "-af", part.filters, *TO_SAMPLES),
     ]

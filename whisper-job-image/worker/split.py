@@ -15,7 +15,6 @@ from typing import NamedTuple
 from worker import flac_frames, mp3_frames, wave_header
 from worker.sound import SAMPLES_PER_SECOND
 
-SPLIT = {"mp3", "wav", "flac"}
 SHORTEST_SECONDS = 600
 SHORTEST_PART_SECONDS = 240
 MOST_PARTS = 16
@@ -57,11 +56,10 @@ class Track(NamedTuple):
 
 def find_parts(path: Path, demuxer: str, cpus: int, max_seconds: float) -> list[Part]:
     """At least two parts in their order, or none: then one run has to do, which also says what is wrong with a file."""
-    readers = {"mp3": _read_mp3, "wav": _read_wave, "flac": _read_flac}
-    if cpus < 2 or demuxer not in SPLIT or path.stat().st_size == 0:
+    if cpus < 2 or demuxer not in READERS or path.stat().st_size == 0:
         return []
     with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
-        track = readers[demuxer](data)
+        track = READERS[demuxer](data)
         if track is None or not SHORTEST_SECONDS <= (track.end - track.start) / track.rate <= max_seconds:
             return []
         return cut(track, demuxer, cpus)
@@ -134,3 +132,7 @@ def _read_flac(data: mmap) -> Track | None:
     return Track(
         flac.rate, 0, flac.samples, "flac", (), partial(flac_frames.find_entry, data, flac), is_cut_at_end=False
     )
+
+
+READERS = {"mp3": _read_mp3, "wav": _read_wave, "flac": _read_flac}
+"""The containers that can be cut."""

@@ -35,7 +35,7 @@ from worker.parallel import decode_parts
 from worker.part_run import Job
 from worker.sandbox import STRICT, Coming, Sandbox
 from worker.sound import BYTES_PER_SECOND, Sound
-from worker.split import SPLIT, find_parts
+from worker.split import READERS, find_parts
 
 LONG_BYTES = 4 << 20
 """Smaller ones are hardly long enough to cut."""
@@ -126,7 +126,7 @@ class Decoding:
 
     def _read_parts(self, demuxer: str) -> bool:
         """A long recording that is here sooner than one ffmpeg reads it is decoded by several, if it can be cut."""
-        is_long = demuxer in SPLIT and (self._file.expected_size or 0) >= LONG_BYTES
+        is_long = demuxer in READERS and (self._file.expected_size or 0) >= LONG_BYTES
         if not is_long or count_cpus() < 2 or not self._file.is_whole_within(PATIENCE_SECONDS):
             return False
         parts = find_parts(self._file.path, demuxer, count_cpus(), self._max_seconds)

@@ -114,9 +114,12 @@ class Engine:
         """`auto` is whisper's own way on a GPU until batched has run on one."""
         return asked == "batched" or (asked == "auto" and self._model.device.type == "cpu")
 
+    def _is_heard(self, task: WorkerTask) -> bool:
+        """Whether the language is to be found in the sound."""
+        return task.language in {None, "auto"} and self._model.is_multilingual
+
     def _transcribe_batched(self, sound: Sound, task: WorkerTask, hooks: "_Hooks") -> Transcript:
-        is_heard = task.language in {None, "auto"} and self._model.is_multilingual
-        places, found = _find_places(sound) if is_heard else ([], _cut(sound))
+        places, found = _find_places(sound) if self._is_heard(task) else ([], _cut(sound))
         run = self.open(task, places)
         run.on_note = hooks.on_note
         results = hooks.load()
@@ -133,7 +136,7 @@ class Engine:
         encoder = Encoder(self._model, self._dtype)
         told = None if task.language == "auto" else task.language
         heard: dict[str, float] = {}
-        if told is None and self._model.is_multilingual and places:
+        if self._is_heard(task) and places:
             heard = language.detect(self._model, encoder, places)
         chosen = told or (language.choose(heard, task.language_options or ()) if heard else "en")
         decoder = Decoder(self._model, self._loop, Request(chosen, task.task, task.initial_prompt), self._dtype)
@@ -157,7 +160,7 @@ class Engine:
 
     def _choose_in_order(self, task: WorkerTask, sound: Sound) -> str | None:
         """Whisper listens to the first 30 s alone, and to no options."""
-        if task.language not in {None, "auto"} or not self._model.is_multilingual:
+        if not self._is_heard(task):
             return None if task.language == "auto" else task.language
         places, _ = _find_places(sound)
         heard = language.detect(self._model, Encoder(self._model, self._dtype), places) if places else {}
