@@ -113,13 +113,17 @@ def find_result(transcription: Transcription, pods: Sequence[PodView]) -> Result
     return next((result for result in results if _is_own(transcription, result)), None)
 
 
+def build_result_key(transcription: Transcription) -> str:
+    """Where the present attempt stores its transcript."""
+    t = transcription
+    return build_result_prefix(t.namespace, t.name, t.uid, t.status.attempt) + "transcript.json"
+
+
 def _is_own(transcription: Transcription, result: Result) -> bool:
     """Whether it points to this attempt's transcript, and the schema takes it: the worker's word is no proof."""
-    t = transcription
-    own = build_result_prefix(t.namespace, t.name, t.uid, t.status.attempt) + "transcript.json"
     numbers = (result.bytes, result.duration_seconds or 0, result.segments or 0)
     return (
-        result.key == own
+        result.key == build_result_key(transcription)
         and re.fullmatch("[0-9a-f]{64}", result.sha256) is not None
         and len(result.formats) <= len(FORMATS)
         and len(result.language or "") <= LANGUAGE_LENGTH

@@ -13,10 +13,10 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, Inc
 from botocore.exceptions import ConnectionError as NoConnectionError
 
 from controller.errors import ControllerError, DeniedError, MissingError, RefusedError, TransientError
-from controller.outcome import LANGUAGE_LENGTH
+from controller.outcome import LANGUAGE_LENGTH, build_result_key
 from controller.settings import ControllerSettings
 from crds.transcriptionjob import FORMATS, Format, Result, Transcription
-from crds.worker import build_outputs_prefix, build_result_prefix
+from crds.worker import build_outputs_prefix
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -74,7 +74,7 @@ class Results:
     async def find(self, transcription: Transcription) -> Result | None:
         """What the present attempt has stored, told from the file itself; TransientError when S3 is away."""
         t = transcription
-        key = f"{build_result_prefix(t.namespace, t.name, t.uid, t.status.attempt)}transcript.json"
+        key = build_result_key(t)
         try:
             data = await asyncio.to_thread(self._get, key)
             return _describe(key, data, t.spec.formats)
@@ -90,7 +90,7 @@ class Results:
     def _read(self, result: Result) -> bytes:
         data = self._get(result.key)
         if sha256(data).hexdigest() != result.sha256:
-            _check(result.key, data)
+            _parse(result.key, data)  # a second pod of the attempt may have stored another transcript: fine
         return data
 
     def _get(self, key: str) -> bytes:
@@ -110,7 +110,7 @@ class Results:
 
 def _describe(key: str, data: bytes, wanted: Sequence[Format]) -> Result:
     """As the worker would; it ends well only when all formats are stored."""
-    transcript = json.loads(data, parse_constant=_refuse_constant)
+    transcript = _parse(key, data)
     return Result(
         key=key,
         sha256=sha256(data).hexdigest(),
@@ -131,14 +131,15 @@ def _translate(key: str, error: ClientError) -> ControllerError:
     return DeniedError(f"{key}: {error}") if is_lasting else TransientError(f"{key}: {error}")
 
 
-def _check(key: str, data: bytes) -> None:
-    """A second pod of the attempt may have stored another transcript: fine, if it is strict JSON."""
+def _parse(key: str, data: bytes) -> dict[str, Any]:
+    """A transcript in strict JSON; MissingError when it is none."""
     try:
         transcript = json.loads(data, parse_constant=_refuse_constant)
     except ValueError as error:
         raise MissingError(f"{key} is no JSON") from error
     if not isinstance(transcript, dict):
         raise MissingError(f"{key} is no JSON object")
+    return transcript
 
 
 def _refuse_constant(text: str) -> None:
