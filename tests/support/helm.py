@@ -9,6 +9,18 @@ from tests.support.kubectl import Kubectl
 PATIENCE_SECONDS = 180
 
 
+def read_images(kubectl: Kubectl) -> dict[str, str]:
+    """What the dev release runs, by part."""
+    containers = {}
+    for part in ("api", "controller"):
+        deployment = kubectl.get("deployment", f"transcription-{part}")
+        assert deployment is not None
+        containers[part] = deployment["spec"]["template"]["spec"]["containers"][0]
+    env = {entry["name"]: entry.get("value", "") for entry in containers["controller"]["env"]}
+    images = {part: container["image"] for part, container in containers.items()}
+    return images | {"worker": env["CONTROLLER_WORKER_IMAGE"]}
+
+
 @dataclass(frozen=True)
 class Release:
     """One release, by one Helm; `values` go with each install and upgrade."""

@@ -29,6 +29,12 @@ def read_in_process(name: str, path: str) -> bytes:
     pytest.skip("the node's processes cannot be seen from here")
 
 
+def find_children() -> list[int]:
+    """Programs that threads of this process have started, those of other tests too."""
+    tasks = Path("/proc/self/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.support.bucket import read_env
+from tests.support.helm import read_images
 from tests.support.kubectl import Kubectl
 from tests.support.speech import ROOT
 from tests.support.transcriptions import an_id
@@ -71,18 +72,6 @@ def build_values(kubectl: Kubectl) -> dict[str, object]:
         repository, _, tag = image.rpartition(":")
         values[part]["image"] = {"repository": repository, "tag": tag}
     return values | {"crds": {"enabled": False}}
-
-
-def read_images(kubectl: Kubectl) -> dict[str, str]:
-    """What the dev release runs."""
-    containers = {}
-    for part in ("api", "controller"):
-        deployment = kubectl.get("deployment", f"transcription-{part}")
-        assert deployment is not None
-        containers[part] = deployment["spec"]["template"]["spec"]["containers"][0]
-    env = {entry["name"]: entry.get("value", "") for entry in containers["controller"]["env"]}
-    images = {part: container["image"] for part, container in containers.items()}
-    return images | {"worker": env["CONTROLLER_WORKER_IMAGE"]}
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from crds.transcriptionjob import State
 from tests.support.bucket import Bucket
-from tests.support.helm import Release
+from tests.support.helm import Release, read_images
 from tests.support.kubectl import Kubectl
 from tests.support.speech import ROOT, Speech
 from tests.support.transcriptions import TJ, Transcriptions, an_id, status_of
@@ -49,11 +49,7 @@ def place(kubectl: Kubectl) -> Iterator[Kubectl]:
 
 def build_values(kubectl: Kubectl) -> tuple[str, ...]:
     """Those of the dev release with its images, but for a place of its own and no GPU."""
-    seen = kubectl.get("deployment", "transcription-controller"), kubectl.get("deployment", "transcription-api")
-    containers = [deployment["spec"]["template"]["spec"]["containers"][0] for deployment in seen if deployment]
-    controller, api = (container["image"].rpartition(":")[2] for container in containers)
-    env = {variable["name"]: variable.get("value", "") for variable in containers[0]["env"]}
-    tags = {"controller": controller, "api": api, "worker": env["CONTROLLER_WORKER_IMAGE"].rpartition(":")[2]}
+    tags = {part: image.rpartition(":")[2] for part, image in read_images(kubectl).items()}
     settings = [f"--set={name}={value}" for name, value in OWN_VALUES.items()]
     return (
         f"--values={ROOT / 'dev/values.yaml'}",

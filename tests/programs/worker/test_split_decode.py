@@ -9,6 +9,7 @@ from threading import active_count
 import pytest
 
 from tests.support.folder_store import open_recording
+from tests.support.processes import find_children
 from worker import split, stream
 from worker.errors import UnreadableMediaError
 from worker.media import BYTES_PER_SECOND, Media, decode
@@ -77,10 +78,6 @@ def as_one(path: Path) -> bytes:
     return bytes(decode(Media(path, path.suffix[1:], None), 3600))
 
 
-def count_children() -> int:
-    return sum(len(path.read_text().split()) for path in Path("/proc/self/task").glob("*/children"))
-
-
 def never() -> Iterator[bytes]:
     pytest.fail("the file was decoded as one")
 
@@ -140,11 +137,11 @@ def test_a_lost_frame_leads_to_one_run_though_silence_hides_it(recordings: Path)
 
 
 def test_nothing_runs_on_when_nobody_wants_more(recordings: Path) -> None:
-    threads, children = active_count(), count_children()
+    threads, children = active_count(), find_children()
     samples = decode_parts(a_job(recordings / "cbr-48000-stereo.mp3"), never)
     assert next(samples)
     samples.close()  # type: ignore[attr-defined]
-    assert (active_count(), count_children()) == (threads, children)
+    assert (active_count(), find_children()) == (threads, children)
 
 
 def test_a_part_that_takes_too_long_leads_to_one_run(recordings: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from crds.transcriptionjob import Source
+from tests.support.processes import find_children
 from tests.support.shelf import Shelf, serving
 from tests.support.worker_fakes import a_task, some_settings
 from worker import fetch
@@ -204,20 +205,15 @@ def test_the_rest_of_an_early_index_comes_from_the_file_when_the_pipe_ends_befor
 
 
 def test_a_decoder_that_is_killed_ran_out_of_memory(recordings: Recordings, tmp_path: Path) -> None:
+    others = find_children()
     content = (recordings / "tone.wav").read_bytes()
     shelf = Shelf(content, held=len(content) // 2)
     with serving(shelf), coming(shelf, tmp_path) as sound:
         sound.reach(BYTES_PER_SECOND)
-        for program in find_children():
+        for program in set(find_children()) - set(others):
             os.kill(program, signal.SIGKILL)
         with pytest.raises(OutOfMemoryError):
             sound.wait()
-
-
-def find_children() -> list[int]:
-    """Programs that threads of this process have started."""
-    tasks = Path("/proc/self/task").iterdir()
-    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
 def test_nothing_runs_on_when_the_sound_is_wanted_no_more(recordings: Recordings, tmp_path: Path) -> None:
