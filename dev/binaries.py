@@ -26,9 +26,13 @@ class Program:
 
     def folder(self) -> Path:
         """Where the built commands of this very version lie."""
-        module = state.checkout() / "dev/tools" / self.module_file
+        module = self.module()
         key = state.digest([module / "go.mod", module / "go.sum"], *self.packages, *flags(self))
-        return state.root() / "bin" / f"{self.name}-{key}"
+        return state.root() / "bin" / module.relative_to(versions.tools()).parent / f"{self.name}-{key}"
+
+    def module(self) -> Path:
+        """Where its go.mod lies."""
+        return versions.tool_folder(self.module_file)
 
 
 KIND = Program("kind", "kind", ("sigs.k8s.io/kind",), 15)
@@ -77,9 +81,15 @@ def build(program: Program) -> None:
     folder, fresh = program.folder(), program.folder().with_suffix(f".{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
-    module = state.checkout() / "dev/tools" / program.module_file
-    process.run("go", "build", *flags(program), "-o", f"{fresh}/", *program.packages, cwd=module, env=go_environment())
+    words = ["go", "build", *flags(program), "-o", f"{fresh}/", *program.packages]
+    process.run(*words, cwd=program.module(), env=go_environment())
     fresh.rename(folder)
+    drop_older(program)
+
+
+def drop_older(program: Program) -> None:
+    """Remove its other versions; those of the other Kubernetes lie in a folder of their own and stay."""
+    folder = program.folder()
     for older in folder.parent.glob(f"{program.name}-*"):
         if older != folder:
             shutil.rmtree(older, ignore_errors=True)
@@ -92,7 +102,7 @@ def path(program: Program, command: str | None = None) -> Path:
 
 def module_folder(tool: str, module: str) -> Path:
     """Where Go keeps the source of a module that a tool requires; fetched when it is missing."""
-    folder = state.checkout() / "dev/tools" / tool
+    folder = versions.tool_folder(tool)
     process.run("go", "mod", "download", module, cwd=folder, env=go_environment())
     return Path(process.output("go", "-C", folder, "list", "-m", "-f", "{{.Dir}}", module, env=go_environment()))
 

@@ -27,7 +27,7 @@ from dev.steps import Progress, Step
 
 def up(*more: binaries.Program) -> None:
     """Bring everything up, with more programs if need be: what is there is left alone."""
-    state.check_disk()
+    state.check_disk(versions.chosen())
     say_and_install(packages.EVERYWHERE)
     engine = docker.ensure()
     pulled = base_image.is_pulled(engine)
@@ -36,7 +36,7 @@ def up(*more: binaries.Program) -> None:
     progress = Progress(sum(map(len, lanes)) + len(last))
     progress.run_lanes(*lanes)
     progress.run_lane(last)
-    state.complete().touch()
+    state.complete(versions.chosen()).touch()
 
 
 def demo() -> None:
@@ -70,12 +70,19 @@ def lock() -> None:
 
 def test() -> None:
     """Check the code, bring everything up and run all tests."""
-    state.check_disk()
+    state.check_disk(versions.chosen())
     lint()
     up(binaries.HELM3)
     bring_promtool()
     with engine_tests.running_beside(docker.ensure()):  # those on the cluster mostly wait
         python.test()
+
+
+def matrix() -> None:
+    """Run the tests whose outcome Kubernetes decides on the oldest; the cluster stays on it until the next `up`."""
+    versions.choose(versions.OLDEST)
+    up(binaries.HELM3)
+    python.test(*python.MATRIX, "--ignore=tests/cluster/controller/faults")
 
 
 def bench() -> None:
@@ -86,7 +93,7 @@ def bench() -> None:
 
 def soak() -> None:
     """Bring everything up and run what takes long."""
-    state.check_disk()
+    state.check_disk(versions.chosen())
     up(binaries.KWOK, binaries.ETCDCTL, binaries.ETCDUTL)
     engine_tests.run(docker.ensure(), "soak")
     python.soak()

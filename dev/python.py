@@ -17,6 +17,13 @@ LOCKS = {
     "dev": ("dev", "api", "controller"),
     "bench": ("bench",),
 }
+MATRIX = (
+    "tests/cluster/chart",
+    "tests/cluster/controller",
+    *(f"tests/cluster/test_{name}.py" for name in ("admission", "corpus_resources", "writes", "kubectl")),
+    *(f"tests/cluster/test_{name}.py" for name in ("journey", "failures", "acts", "callbacks", "transcripts")),
+)
+"""The tests whose outcome the version of Kubernetes may change."""
 LOCK_OPTIONS = (
     "--quiet",
     "--upgrade",
@@ -95,9 +102,9 @@ def lock() -> None:
         process.show("uv", "pip", "compile", "pyproject.toml", *words, *LOCK_OPTIONS, "-o", target, env=env())
 
 
-def test() -> None:
-    """Run all tests."""
-    process.show("python", "-m", "pytest", "tests", env=env())
+def test(*words: str) -> None:
+    """Run all tests, or those that are named."""
+    process.show("python", "-m", "pytest", *(words or ("tests",)), env=env())
 
 
 def soak() -> None:

@@ -78,15 +78,16 @@ def lock() -> Iterator[None]:
 COLD_GIB, WARM_GIB = 30, 3
 
 
-def complete() -> Path:
-    """A file that is there once everything has been brought up on this machine."""
-    return directory() / "complete"
+def complete(kubernetes: str) -> Path:
+    """A file that is there once everything has been brought up on this machine, on the newest or on the oldest."""
+    return directory() / ("complete" if kubernetes == "newest" else f"complete-{kubernetes}")
 
 
-def check_disk() -> None:
+def check_disk(kubernetes: str) -> None:
     """Fail before the first long step when what is still to be made does not fit."""
-    done = 0 if complete().exists() else sum(path.lstat().st_blocks * 512 for path in root().rglob("*"))
-    needed = WARM_GIB if complete().exists() else max(WARM_GIB, COLD_GIB - done / GIB)
+    warm = complete(kubernetes).exists()
+    done = 0 if warm else sum(path.lstat().st_blocks * 512 for path in root().rglob("*"))
+    needed = WARM_GIB if warm else max(WARM_GIB, COLD_GIB - done / GIB)
     free = shutil.disk_usage(directory()).free / GIB
     if free < needed:
         raise StateError(
