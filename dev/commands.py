@@ -82,7 +82,7 @@ def matrix() -> None:
     """Run the tests whose outcome Kubernetes decides on the oldest; the cluster stays on it until the next `up`."""
     versions.choose(versions.OLDEST)
     up(binaries.HELM3)
-    python.test(*python.MATRIX, "--ignore=tests/cluster/controller/faults")
+    python.test(*python.MATRIX)
 
 
 def bench() -> None:

@@ -20,6 +20,7 @@ LOCKS = {
 MATRIX = (
     "tests/cluster/chart",
     "tests/cluster/controller",
+    "--ignore=tests/cluster/controller/faults",
     *(f"tests/cluster/test_{name}.py" for name in ("admission", "corpus_resources", "writes", "kubectl")),
     *(f"tests/cluster/test_{name}.py" for name in ("journey", "failures", "acts", "callbacks", "transcripts")),
 )
