@@ -1,12 +1,13 @@
 """Versions that stand in more than one place are the same, and each Kubernetes has its own programs."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 import yaml
 
-from dev import binaries, python, versions
+from dev import binaries, cluster, python, versions
 from dev.state import StateError
 from dev.versions import of_module
 
@@ -62,6 +63,22 @@ def test_the_workflow_runs_on_the_oldest_and_the_newest(supported: list[str]) ->
 
 def test_the_published_node_image_is_of_the_oldest(supported: list[str]) -> None:
     assert minor(versions.PUBLISHED_OLDEST.partition(":")[2]) == supported[0]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "is_made_here", "image"),
+    [
+        (versions.NEWEST, False, None),
+        (versions.OLDEST, False, versions.PUBLISHED_OLDEST),
+        (versions.OLDEST, True, None),
+    ],
+)
+def test_kind_is_told_the_published_image_of_the_oldest_where_none_is_made(
+    chosen: str, is_made_here: bool, image: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBERNETES", chosen)
+    config = json.dumps(cluster.build_config(ROOT, ROOT, own_network=is_made_here))
+    assert json.loads(config)["nodes"][0].get("image") == image
 
 
 def test_the_server_and_its_modules_are_of_one_minor_version(supported: list[str]) -> None:
