@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dev import binaries, cluster, python, versions
+from dev import binaries, cluster, python, state, versions
 from dev.state import StateError
 from dev.versions import of_module
 
@@ -120,3 +120,11 @@ def test_a_new_build_removes_its_own_older_one_and_not_the_other_kubernetes(
     binaries.drop_older(binaries.ETCD)
     own = binaries.ETCD.folder().with_name("etcd-0123456789ab")
     assert [folder for folder in (*both, *older) if not folder.exists()] == [own]
+
+
+def test_a_second_kubernetes_needs_more_disk_than_a_change_and_less_than_the_first() -> None:
+    before = state.needed_gib(versions.OLDEST)
+    state.complete(versions.NEWEST).touch()
+    second = state.needed_gib(versions.OLDEST)
+    state.complete(versions.OLDEST).touch()
+    assert before > second > state.needed_gib(versions.OLDEST) == state.needed_gib(versions.NEWEST)
