@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Self
 
+from worker.cpu import pick_cpus
 from worker.growing import Growing
 from worker.part_run import Chunks, Job, PartError, PartRun, fail
 
@@ -36,7 +37,8 @@ def decode_parts(job: Job, decode_whole: Callable[[], Iterable[bytes]]) -> Chunk
 
 def _decode(job: Job) -> Chunks:
     with ExitStack() as stack:
-        runs = [stack.enter_context(PartRun(job, part)) for part in job.parts]
+        cpus = pick_cpus(len(job.parts))
+        runs = [stack.enter_context(PartRun(job, *pair)) for pair in zip(job.parts, cpus, strict=True)]
         places = [job.scratch / f"part-{number}" for number in range(1, len(runs))]
         spools = [stack.enter_context(_Spool(run, place)) for run, place in zip(runs[1:], places, strict=True)]
         seam = b""
