@@ -11,10 +11,10 @@ from typing import Any
 
 import yaml
 
-ROOT = Path(__file__).parents[3]
+from tests.support.chart_values import DEV_VALUES, FULL_VALUES, ROOT
+
+__all__ = ["DEV_VALUES", "FULL_VALUES", "ROOT"]
 CHART = ROOT / "charts/transcription"
-DEV_VALUES = ROOT / "dev/values.yaml"
-FULL_VALUES = Path(__file__).with_name("every-value.yaml")
 NAMESPACE, RELEASE = "media", "scribe"
 
 Manifest = dict[str, Any]
@@ -31,15 +31,18 @@ def find_helm() -> Path:
 class Chart:
     helm: Path
 
+    namespace: str = NAMESPACE
+    release: str = RELEASE
+
     def run(self, *words: str | Path) -> "subprocess.CompletedProcess[str]":
-        command = [self.helm, *words, "--namespace", NAMESPACE]
+        command = [self.helm, *words, "--namespace", self.namespace]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     @cache  # noqa: B019  # one chart for the session
     def render(self, *values: Path) -> list[Manifest]:
         """Every object that an install would make."""
         files = [word for path in values for word in ("--values", path)]
-        done = self.run("template", RELEASE, CHART, *files)
+        done = self.run("template", self.release, CHART, *files)
         assert done.returncode == 0, done.stderr
         return [manifest for manifest in yaml.load_all(done.stdout, yaml.CSafeLoader) if manifest]
 
