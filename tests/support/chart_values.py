@@ -24,13 +24,10 @@ MATRIX: dict[str, tuple[Path, ...]] = {
 
 def build_worker_job(objects: list[dict[str, Any]]) -> dict[str, Any]:
     """The Job of a transcription, by the settings that the rendered controller would read."""
-    (spec,) = [
-        o["spec"]["template"]["spec"]
-        for o in objects
-        if o["kind"] == "Deployment" and o["metadata"]["name"].endswith("-controller")
-    ]
+    (controller,) = [o for o in objects if o["kind"] == "Deployment" and o["metadata"]["name"].endswith("-controller")]
     with pytest.MonkeyPatch.context() as environment:
-        for entry in spec["containers"][0]["env"]:
+        for entry in controller["spec"]["template"]["spec"]["containers"][0]["env"]:
             if "value" in entry:
                 environment.setenv(entry["name"], entry["value"])
-        return build_job(a_transcription(), 1, ControllerSettings())
+        job = build_job(a_transcription(), 1, ControllerSettings())
+    return job | {"metadata": job["metadata"] | {"namespace": controller["metadata"]["namespace"]}}

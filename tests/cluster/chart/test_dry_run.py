@@ -66,9 +66,7 @@ def test_the_api_server_takes_every_object_of_the_chart(place: Kubectl, objects:
     assert all(line.endswith("serverside-applied (server dry run)") for line in said)
 
 
-def test_a_namespace_for_restricted_pods_alone_takes_each_of_ours(
-    place: Kubectl, objects: list[Manifest]
-) -> None:
+def test_a_namespace_for_restricted_pods_alone_takes_each_of_ours(place: Kubectl, objects: list[Manifest]) -> None:
     templates = {o["metadata"]["name"]: o["spec"]["template"] for o in objects if o["kind"] in {"Deployment", "Job"}}
     pods = [as_pod(name, template) for name, template in templates.items()]
     pods += [as_pod(o["metadata"]["name"], o) for o in objects if o["kind"] == "Pod"]

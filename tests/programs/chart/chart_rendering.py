@@ -11,9 +11,8 @@ from typing import Any
 
 import yaml
 
-from tests.support.chart_values import DEV_VALUES, FULL_VALUES, ROOT
+from tests.support.chart_values import ROOT
 
-__all__ = ["DEV_VALUES", "FULL_VALUES", "ROOT"]
 CHART = ROOT / "charts/transcription"
 NAMESPACE, RELEASE = "media", "scribe"
 

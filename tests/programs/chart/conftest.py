@@ -1,7 +1,9 @@
 """The chart as Helm renders it, once for each set of values."""
 
 import pytest
-from chart_rendering import DEV_VALUES, FULL_VALUES, Chart, find_helm
+from chart_rendering import Chart, find_helm
+
+from tests.support.chart_values import DEV_VALUES, FULL_VALUES
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from chart_rendering import ROOT, Manifest
+from chart_rendering import Manifest
+
+from tests.support.chart_values import ROOT
 
 GOOD_GRADE = 10
 
@@ -67,9 +69,7 @@ def run_checkov(folder: Path) -> list[Finding]:
     """What it holds against the objects of all files; it starts slowly, so it runs once."""
     words = [find_linter("checkov"), "--framework=kubernetes", "--skip-download", "--soft-fail", "--output=json"]
     environment = os.environ | {"CKV_SKIP_PACKAGE_UPDATE_CHECK": "true"}
-    done = subprocess.run(
-        [*words, "--directory", folder], env=environment, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([*words, "--directory", folder], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     report: dict[str, Any] = json.loads(done.stdout)
     assert report["summary"]["parsing_errors"] == 0

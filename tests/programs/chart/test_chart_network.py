@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
-from chart_rendering import FULL_VALUES, Chart, Manifest
+from chart_rendering import Chart, Manifest
 from test_chart_pods import find, pod_of, read_worker, render
+
+from tests.support.chart_values import FULL_VALUES
 
 PARTS = ("api", "controller", "worker")
 EVERY_PART = pytest.mark.parametrize("part", PARTS)

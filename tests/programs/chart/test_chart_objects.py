@@ -2,7 +2,9 @@ from typing import Any
 
 import pytest
 import yaml
-from chart_rendering import CHART, NAMESPACE, RELEASE, ROOT, Chart, Manifest
+from chart_rendering import CHART, NAMESPACE, RELEASE, Chart, Manifest
+
+from tests.support.chart_values import ROOT
 
 CLUSTER_KINDS = {
     "ClusterRole",
