@@ -1,4 +1,4 @@
-"""JSON Schemas of Kubernetes' kinds, as kubeconform reads them: from an API server's own OpenAPI, and from definitions."""
+"""JSON Schemas of Kubernetes' kinds, as kubeconform reads them: from an API server's OpenAPI, and from definitions."""
 
 import json
 import re

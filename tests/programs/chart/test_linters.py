@@ -16,9 +16,7 @@ KUBE_SCORE = [
     Skip("container-resources", ".*", CPU),
     Skip("container-image-pull-policy", ".*", PULL),
     Skip("pod-probes-identical", ".*/transcription-controller", "no Service waits for it: ready means alive"),
-    Skip(
-        "pod-probes-identical", "laptop/.*-s3", "the server has one page for both; the liveness probe has more patience"
-    ),
+    Skip("pod-probes-identical", "laptop/.*-s3", "one page for both; the liveness probe has more patience"),
     Skip("deployment-replicas", "(no-values|laptop)/.*-(api|s3)", "a laptop; production has two of the API"),
     Skip("deployment-strategy", "laptop/.*-s3", "two servers never write into one claim"),
     Skip("deployment-has-host-podantiaffinity", "every-value/.*", "these values bring an affinity of their own"),
@@ -27,9 +25,7 @@ KUBE_SCORE = [
 CHECKOV = [
     Skip("CKV_K8S_11", ".*", CPU),
     Skip("CKV_K8S_15", ".*", PULL),
-    Skip(
-        "CKV_K8S_43", "(?!production).*", "a digest is that of the installation's own registry: production gives them"
-    ),
+    Skip("CKV_K8S_43", "(?!production).*", "digests are of the installation's own registry; production gives them"),
     Skip("CKV_K8S_35", ".*", "boto3 reads keys there alone; production has cloud identities, and so no keys"),
     Skip("CKV_K8S_8", ".*/transcription-selftest", "it runs once, to its end"),
     Skip("CKV_K8S_9", ".*/transcription-selftest", "it runs once, to its end"),
