@@ -81,7 +81,7 @@ def read_values() -> Manifest:
 
 
 def read_rows() -> list[Row]:
-    """The values that carry a `# --` comment, in their order."""
+    """The values that carry a `# --` comment, behind them or on the line before, in their order."""
     return list(_scan((CHART / "values.yaml").read_text().splitlines()))
 
 
@@ -97,17 +97,17 @@ def leaf_paths(values: Manifest, documented: set[str], prefix: str = "") -> Iter
 
 def _scan(lines: list[str]) -> Iterator[Row]:
     parents: list[tuple[int, str]] = []
-    text = ""
+    before = ""
     for line in lines:
         if comment := re.fullmatch(r" *# -- (.+)", line):
-            text = comment[1]
-        elif entry := re.fullmatch(r"( *)([A-Za-z0-9]+):(.*)", line):
+            before = comment[1]
+        elif entry := re.fullmatch(r"( *)([A-Za-z0-9]+):(.*?)(?:  # -- (.+))?", line):
             indent = len(entry[1])
             parents = [parent for parent in parents if parent[0] < indent] + [(indent, entry[2])]
-            if text:
+            if text := entry[4] or before:
                 path = ".".join(name for _, name in parents)
                 yield Row(path, entry[3].strip() or _find_default(path), text)
-            text = ""
+            before = ""
 
 
 def _find_default(path: str) -> str:
