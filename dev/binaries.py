@@ -45,6 +45,8 @@ ETCDCTL = Program("etcdctl", "etcd-tools", ("go.etcd.io/etcd/etcdctl/v3",), 45)
 ETCDUTL = Program("etcdutl", "etcd-tools", ("go.etcd.io/etcd/etcdutl/v3",), 10)
 KWOK = Program("kwok", "kwok", ("sigs.k8s.io/kwok/cmd/kwok",), 100)
 COREDNS = Program("coredns", "coredns", ("github.com/coredns/coredns",), 60)
+KUBECONFORM = Program("kubeconform", "kubeconform", ("github.com/yannh/kubeconform/cmd/kubeconform",), 20)
+KUBE_SCORE = Program("kube-score", "kube-score", ("github.com/zegl/kube-score/cmd/kube-score",), 45)
 KUBERNETES = Program("kubernetes", "kubernetes", tuple(f"k8s.io/kubernetes/cmd/{name}" for name in SERVERS), 330)
 
 BARE = (KUBERNETES, ETCD, COREDNS)

@@ -5,6 +5,7 @@ from functools import partial
 from dev import (
     base_image,
     binaries,
+    checkov,
     cluster,
     docker,
     engine_tests,
@@ -72,8 +73,9 @@ def test() -> None:
     """Check the code, bring everything up and run all tests."""
     state.check_disk(versions.chosen())
     lint()
-    up(binaries.HELM3)
+    up(binaries.HELM3, binaries.KUBECONFORM, binaries.KUBE_SCORE)
     bring_promtool()
+    bring_checkov()
     with engine_tests.running_beside(docker.ensure()):  # those on the cluster mostly wait
         python.test()
 
@@ -117,6 +119,12 @@ def bring_promtool() -> None:
     step = Step("taking promtool out of its package", promtool.bring, promtool.is_there, promtool.ABOUT_SECONDS)
     Progress(1).perform(step)
     promtool.publish()
+
+
+def bring_checkov() -> None:
+    """A linter of the chart, which nothing but the tests needs."""
+    Progress(1).perform(Step("installing checkov", checkov.build, checkov.is_built, checkov.ABOUT_SECONDS))
+    checkov.publish()
 
 
 def say_and_install(programs: dict[str, str]) -> None:

@@ -16,6 +16,7 @@ LOCKS = {
     "worker": ("worker",),
     "dev": ("dev", "api", "controller"),
     "bench": ("bench",),
+    "checkov": ("checkov",),
 }
 MATRIX = (
     "tests/cluster/chart",
@@ -49,17 +50,22 @@ def is_built() -> bool:
 
 
 def build() -> None:
-    """Make the environment; a half-made one of a killed run is thrown away."""
-    shutil.rmtree(folder(), ignore_errors=True)
+    """Make the environment of tests and linters, and drop those of older lock files."""
     state.directory("venv")
+    make(folder(), "dev")
+
+
+def make(home: Path, lock: str) -> None:
+    """Make an environment of a lock file; a half-made one of a killed run, and those beside it, are thrown away."""
+    shutil.rmtree(home, ignore_errors=True)
     if not process.succeeds(sys.executable, "-c", "import ensurepip, venv"):
         packages.install({"python3-venv": "python3-venv"})
-    process.run(sys.executable, "-m", "venv", folder())
-    lock_file = state.checkout() / "requirements/dev.txt"
-    process.run(folder() / "bin/python", "-m", "pip", "install", "--no-cache-dir", "--require-hashes", "-r", lock_file)
-    (folder() / "complete").touch()
-    for other in folder().parent.iterdir():
-        if other != folder():
+    process.run(sys.executable, "-m", "venv", home)
+    lock_file = state.checkout() / "requirements" / f"{lock}.txt"
+    process.run(home / "bin/python", "-m", "pip", "install", "--no-cache-dir", "--require-hashes", "-r", lock_file)
+    (home / "complete").touch()
+    for other in home.parent.iterdir():
+        if other != home:
             shutil.rmtree(other, ignore_errors=True)
 
 

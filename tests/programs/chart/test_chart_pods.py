@@ -43,7 +43,11 @@ def test_what_the_values_say_of_a_pod_is_in_it(full: list[Manifest], part: str) 
     assert pod["nodeSelector"] == {"disk": "ssd"}
     assert pod["tolerations"] == [{"key": "control", "operator": "Exists"}]
     assert pod["affinity"] == {"nodeAffinity": {}}
-    assert [spread["topologyKey"] for spread in pod["topologySpreadConstraints"]] == ["rack"]
+    (spread,) = pod["topologySpreadConstraints"]
+    selector = find(full, "Deployment", f"scribe-{part}")["spec"]["selector"]
+    assert (spread["topologyKey"], spread["labelSelector"]) == ("rack", selector), (
+        "without a selector it counts no pods"
+    )
     assert pod["priorityClassName"] == "system-cluster-critical"
     assert {"name": "EXTRA", "value": "1"} in container["env"]
     assert {"name": "extra", "configMap": {"name": "extra"}} in pod["volumes"]
