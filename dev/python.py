@@ -83,6 +83,7 @@ def lint() -> None:
     process.show("ruff", "format", "--check", ".", env=env())
     process.show("mypy", env=env())
     process.show("lint-imports", env=env())
+    process.show(binaries.path(binaries.ACTIONLINT), env=env())  # it finds shellcheck beside the other linters
     chart = root / "charts/transcription"
     process.show(binaries.path(binaries.HELM), "lint", chart, "-f", root / "dev/values.yaml", env=kubectl.env())
 
