@@ -11,11 +11,12 @@ from pathlib import Path
 from dev import binaries, kubectl, packages, process, state
 
 LOCKS = {
-    "api": ("api",),
-    "controller": ("controller",),
-    "worker": ("worker",),
-    "dev": ("dev", "api", "controller"),
-    "bench": ("bench",),
+    "api": ("--extra=api",),
+    "controller": ("--extra=controller",),
+    "worker": ("--extra=worker",),
+    "worker-cpu": ("--extra=worker", "--excludes=requirements/worker-cpu-excludes.txt", "--no-emit-package=torch"),
+    "dev": ("--extra=dev", "--extra=api", "--extra=controller"),
+    "bench": ("--extra=bench",),
 }
 LOCK_OPTIONS = (
     "--quiet",
@@ -90,8 +91,7 @@ def lint() -> None:
 
 def lock() -> None:
     """Write the lock files anew from pyproject.toml: exact versions with hashes, for every Python that we run on."""
-    for name, extras in LOCKS.items():
-        words = [word for extra in extras for word in ("--extra", extra)]
+    for name, words in LOCKS.items():
         target = state.checkout() / "requirements" / f"{name}.txt"
         process.show("uv", "pip", "compile", "pyproject.toml", *words, *LOCK_OPTIONS, "-o", target, env=env())
 
