@@ -43,6 +43,7 @@ VERSITYGW = Program("versitygw", "versitygw", ("github.com/versity/versitygw/cmd
 ETCD = Program("etcd", "etcd", ("go.etcd.io/etcd/server/v3",), 30, "server")
 ETCDCTL = Program("etcdctl", "etcd-tools", ("go.etcd.io/etcd/etcdctl/v3",), 45)
 ETCDUTL = Program("etcdutl", "etcd-tools", ("go.etcd.io/etcd/etcdutl/v3",), 10)
+ACTIONLINT = Program("actionlint", "actionlint", ("github.com/rhysd/actionlint/cmd/actionlint",), 15)
 KWOK = Program("kwok", "kwok", ("sigs.k8s.io/kwok/cmd/kwok",), 100)
 COREDNS = Program("coredns", "coredns", ("github.com/coredns/coredns",), 60)
 KUBECONFORM = Program("kubeconform", "kubeconform", ("github.com/yannh/kubeconform/cmd/kubeconform",), 20)

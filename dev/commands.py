@@ -57,8 +57,8 @@ def demo() -> None:
 
 def lint() -> None:
     """Run the checks that need no cluster."""
-    progress = Progress(2)
-    progress.run_lane([venv_step(), program_step(binaries.HELM)])
+    steps = [venv_step(), *map(program_step, (binaries.HELM, binaries.ACTIONLINT))]
+    Progress(len(steps)).run_lane(steps)
     python.publish()
     python.lint()
 

@@ -11,12 +11,13 @@ from pathlib import Path
 from dev import binaries, kubectl, packages, process, state
 
 LOCKS = {
-    "api": ("api",),
-    "controller": ("controller",),
-    "worker": ("worker",),
-    "dev": ("dev", "api", "controller"),
-    "bench": ("bench",),
-    "checkov": ("checkov",),
+    "api": ("--extra=api",),
+    "controller": ("--extra=controller",),
+    "worker": ("--extra=worker",),
+    "worker-cpu": ("--extra=worker", "--excludes=requirements/worker-cpu-excludes.txt", "--no-emit-package=torch"),
+    "dev": ("--extra=dev", "--extra=api", "--extra=controller"),
+    "bench": ("--extra=bench",),
+    "checkov": ("--extra=checkov",),
 }
 MATRIX = (
     "tests/cluster/chart",
@@ -97,14 +98,14 @@ def lint() -> None:
     process.show("ruff", "format", "--check", ".", env=env())
     process.show("mypy", env=env())
     process.show("lint-imports", env=env())
+    process.show(binaries.path(binaries.ACTIONLINT), env=env())  # it finds shellcheck beside the other linters
     chart = root / "charts/transcription"
     process.show(binaries.path(binaries.HELM), "lint", chart, "-f", root / "dev/values.yaml", env=kubectl.env())
 
 
 def lock() -> None:
     """Write the lock files anew from pyproject.toml: exact versions with hashes, for every Python that we run on."""
-    for name, extras in LOCKS.items():
-        words = [word for extra in extras for word in ("--extra", extra)]
+    for name, words in LOCKS.items():
         target = state.checkout() / "requirements" / f"{name}.txt"
         process.show("uv", "pip", "compile", "pyproject.toml", *words, *LOCK_OPTIONS, "-o", target, env=env())
 
