@@ -1,12 +1,65 @@
 """A Helm release of our chart, as whoever installs it handles one."""
 
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.support.kubectl import Kubectl
+from tests.support.speech import ROOT
+from tests.support.transcriptions import an_id
 
+CHART = ROOT / "charts/transcription"
+HELM, HELM3 = ROOT / ".dev/bin/helm", ROOT / ".dev/bin/helm3"
+RELEASE = "scribe"
 PATIENCE_SECONDS = 180
+SECRETS = ("s3-api", "s3-controller", "s3-worker", "callback-signing")
+"""Those that the dev values name."""
+
+SMALL = (
+    "crds.enabled=false",  # the definition is the dev release's
+    "api.replicas=1",
+    "controller.replicas=1",
+    "worker.gpu.count=0",
+    "worker.resources.requests.cpu=100m",
+    "worker.resources.requests.memory=256Mi",
+)
+OWN_PORTS = ("api.service.type=ClusterIP", "api.service.nodePort=null")
+
+
+def words_for(*settings: str) -> tuple[str, ...]:
+    """Helm's words for values, each given as name=value."""
+    return tuple(f"--set={setting}" for setting in settings)
+
+
+def build_bare_values(kubectl: Kubectl) -> tuple[str, ...]:
+    """No values but the images of the dev release, and little of everything."""
+    images = {part: image.rpartition(":") for part, image in read_images(kubectl).items()}
+    names = [f"{part}.image.repository={name}" for part, (name, _, _) in images.items()]
+    tags = [f"--set-string={part}.image.tag={tag}" for part, (_, _, tag) in images.items()]
+    return (*words_for(*SMALL, *names), *tags)
+
+
+def build_values(kubectl: Kubectl) -> tuple[str, ...]:
+    """Those of the dev release with its images, but for a place of its own, little of everything and no GPU."""
+    return (f"--values={ROOT / 'dev/values.yaml'}", *build_bare_values(kubectl), *words_for(*OWN_PORTS))
+
+
+@contextmanager
+def open_place(kubectl: Kubectl, purpose: str, labels: dict[str, str] | None = None) -> Iterator[Kubectl]:
+    """A namespace of a test's own with the Secrets that the dev values name; what a release there made goes with it."""
+    own = replace(kubectl, namespace=an_id(purpose))
+    own.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": own.namespace, "labels": labels or {}}})
+    try:
+        for name in SECRETS:
+            secret = kubectl.get("secret", name)
+            assert secret is not None
+            own.create(secret | {"metadata": {"name": name}})
+        yield own
+    finally:
+        Release(HELM, own, RELEASE, ()).run("uninstall", RELEASE, "--ignore-not-found")  # what has no namespace
+        own.run("delete", "namespace", own.namespace, timeout_seconds=180)
 
 
 def read_images(kubectl: Kubectl) -> dict[str, str]:
@@ -34,8 +87,17 @@ class Release:
         """Install it and wait until it runs; what the installer reads."""
         return self.run("install", self.name, chart, *self.values, *self._wait())
 
-    def upgrade(self, chart: Path) -> str:
-        return self.run("upgrade", self.name, chart, *self.values, *self._wait())
+    def begin(self, chart: Path) -> str:
+        """Install it and wait for nothing."""
+        return self.run("install", self.name, chart, *self.values)
+
+    def test(self) -> str:
+        """What `helm test` prints, with the lines of its pod."""
+        return self.run("test", self.name, "--logs", "--timeout", f"{PATIENCE_SECONDS}s")
+
+    def upgrade(self, chart: Path, *more: str) -> str:
+        """To the same values, and some for this time."""
+        return self.run("upgrade", self.name, chart, *self.values, *more, *self._wait())
 
     def roll_back(self) -> str:
         """To the revision before."""
