@@ -17,7 +17,7 @@ VALUES = {
     "AuthorizationHeaderMalformed": REGION,
     "IllegalLocationConstraintException": REGION,
     "PermanentRedirect": REGION,
-    "SSLError": "s3.caBundle",
+    "SSLError": "s3.caBundle and s3.endpoint",
     "EndpointConnectionError": ENDPOINT,
     "ConnectTimeoutError": ENDPOINT,
     "TimeoutError": f"{ENDPOINT}; and {KEYS}",

@@ -1,7 +1,7 @@
 """A Helm release of our chart, as whoever installs it handles one."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,8 +47,10 @@ def build_values(kubectl: Kubectl) -> tuple[str, ...]:
 
 
 @contextmanager
-def open_place(kubectl: Kubectl, purpose: str, labels: dict[str, str] | None = None) -> Iterator[Kubectl]:
-    """A namespace of a test's own with the Secrets that the dev values name; what a release there made goes with it."""
+def open_place(
+    kubectl: Kubectl, purpose: str, labels: dict[str, str] | None = None, names: Sequence[str] = (RELEASE,)
+) -> Iterator[Kubectl]:
+    """A namespace of a test's own with the Secrets that the dev values name; what its releases made goes with it."""
     own = replace(kubectl, namespace=an_id(purpose))
     own.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": own.namespace, "labels": labels or {}}})
     try:
@@ -58,7 +60,7 @@ def open_place(kubectl: Kubectl, purpose: str, labels: dict[str, str] | None = N
             own.create(secret | {"metadata": {"name": name}})
         yield own
     finally:
-        Release(HELM, own, RELEASE, ()).run("uninstall", RELEASE, "--ignore-not-found")  # what has no namespace
+        Release(HELM, own, RELEASE, ()).run("uninstall", *names, "--ignore-not-found")  # what has no namespace
         own.run("delete", "namespace", own.namespace, timeout_seconds=180)
 
 
@@ -96,8 +98,8 @@ class Release:
         return self.run("test", self.name, "--logs", "--timeout", f"{PATIENCE_SECONDS}s")
 
     def upgrade(self, chart: Path, *more: str) -> str:
-        """To the same values, and some for this time."""
-        return self.run("upgrade", self.name, chart, *self.values, *more, *self._wait())
+        """To the same values and some for this time, or an install when there is none yet."""
+        return self.run("upgrade", "--install", self.name, chart, *self.values, *more, *self._wait())
 
     def roll_back(self) -> str:
         """To the revision before."""
