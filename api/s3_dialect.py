@@ -17,6 +17,7 @@ VALUES = {
     "AuthorizationHeaderMalformed": REGION,
     "IllegalLocationConstraintException": REGION,
     "PermanentRedirect": REGION,
+    "301": REGION,
     "SSLError": "s3.caBundle and s3.endpoint",
     "EndpointConnectionError": ENDPOINT,
     "ConnectTimeoutError": ENDPOINT,
@@ -36,8 +37,8 @@ def code_of(error: Any) -> str:
 
 
 def values_about(word: str) -> str:
-    """Where to look, by one of those words."""
-    return VALUES.get(word, "the s3 values")
+    """Where to look, by one of those words; a bare number has no S3 behind it that says more."""
+    return VALUES.get(word, f"{ENDPOINT}: no S3 answers there" if word.isdigit() else "the s3 values")
 
 
 def outcome_of(status: int) -> str:

@@ -109,12 +109,12 @@ class Release:
         return self.run("uninstall", self.name, *self._wait())
 
     def run(self, *words: str | Path) -> str:
-        """What Helm prints; fails with its words on standard error."""
+        """What Helm prints; fails with its words."""
         where = ("--namespace", self.kubectl.namespace, "--kubeconfig", str(self.kubectl.kubeconfig))
         done = subprocess.run(
             [self.helm, *words, *where], capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS + 30
         )
-        assert done.returncode == 0, f"helm {words[0]}: exit code {done.returncode}\n{done.stderr}"
+        assert done.returncode == 0, f"helm {words[0]}: exit code {done.returncode}\n{done.stderr}{done.stdout}"
         return done.stdout
 
     @staticmethod

@@ -27,7 +27,7 @@ class Case:
 CASES = (
     Case("no-bucket", "s3.bucket=elsewhere", ("refuses the bucket elsewhere: NoSuchBucket", "see s3.bucket")),
     Case("wrong-keys", "api.s3Secret=wrong", ("refuses the bucket transcriptions: Inv", "the keys in api.s3Secret")),
-    Case("no-s3", "s3.endpoint=http://s3.s3.svc.cluster.local:9", ("cannot be reached: ", ":9/", "see s3.endpoint")),
+    Case("no-s3", "s3.endpoint=http://127.0.0.1:9", ("cannot be reached: ", "127.0.0.1:9/", "see s3.endpoint")),
 )
 
 

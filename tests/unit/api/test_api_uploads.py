@@ -199,6 +199,7 @@ def refusing(status: int, code: str) -> bytes:
         (403, "InvalidAccessKeyId", "the keys in api.s3Secret"),
         (403, "SignatureDoesNotMatch", "the keys in api.s3Secret"),
         (400, "IllegalLocation", "the s3 values"),
+        (404, "404", "s3.endpoint"),
     ],
 )
 def test_the_bucket_cannot_be_used_when_s3_refuses_it(status: int, code: str, values: str) -> None:
