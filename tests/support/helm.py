@@ -1,5 +1,6 @@
 """A Helm release of our chart, as whoever installs it handles one."""
 
+import secrets
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ RELEASE = "scribe"
 PATIENCE_SECONDS = 180
 SECRETS = ("s3-api", "s3-controller", "s3-worker", "callback-signing")
 """Those that the dev values name."""
+
+RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 SMALL = (
     "crds.enabled=false",  # the definition is the dev release's
@@ -47,17 +50,37 @@ def build_values(kubectl: Kubectl) -> tuple[str, ...]:
 
 
 @contextmanager
-def open_place(
-    kubectl: Kubectl, purpose: str, labels: dict[str, str] | None = None, names: Sequence[str] = (RELEASE,)
-) -> Iterator[Kubectl]:
+def open_place(kubectl: Kubectl, purpose: str, names: Sequence[str] = (RELEASE,)) -> Iterator[Kubectl]:
     """A namespace of a test's own with the Secrets that the dev values name; what its releases made goes with it."""
-    own = replace(kubectl, namespace=an_id(purpose))
-    own.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": own.namespace, "labels": labels or {}}})
-    try:
+    with open_namespace(kubectl, purpose, {}, names) as own:
         for name in SECRETS:
             secret = kubectl.get("secret", name)
             assert secret is not None
             own.create(secret | {"metadata": {"name": name}})
+        yield own
+
+
+@contextmanager
+def open_trial(kubectl: Kubectl, purpose: str) -> Iterator["Release"]:
+    """A release with S3 of its own, in a namespace for restricted pods alone; not installed yet."""
+    server = kubectl.run(
+        "get", "deployment/s3", "--namespace=s3", "--output=jsonpath={.spec.template.spec.containers[0].image}"
+    )
+    repository, _, tag = server.rpartition(":")
+    settings = ("trialS3.enabled=true", "trialS3.secret=trial", f"trialS3.image.repository={repository}")
+    values = (*build_bare_values(kubectl), *words_for(*settings), f"--set-string=trialS3.image.tag={tag}")
+    keys = {"AWS_ACCESS_KEY_ID": "trial", "AWS_SECRET_ACCESS_KEY": secrets.token_hex(16)}
+    with open_namespace(kubectl, purpose, RESTRICTED, (RELEASE,)) as own:
+        own.create({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "trial"}, "stringData": keys})
+        yield Release(HELM, own, RELEASE, values)
+
+
+@contextmanager
+def open_namespace(kubectl: Kubectl, purpose: str, labels: dict[str, str], names: Sequence[str]) -> Iterator[Kubectl]:
+    """An empty one; those releases in it are uninstalled before it goes."""
+    own = replace(kubectl, namespace=an_id(purpose))
+    own.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": own.namespace, "labels": labels}})
+    try:
         yield own
     finally:
         Release(HELM, own, RELEASE, ()).run("uninstall", *names, "--ignore-not-found")  # what has no namespace

@@ -1,38 +1,23 @@
 """The S3 server that the chart brings for trials: everything works when nothing but its keys is given."""
 
-import secrets
 from collections.abc import Iterator
 
 import httpx2 as httpx
 import pytest
 
-from tests.support.helm import CHART, HELM, RELEASE, Release, build_bare_values, open_place, words_for
+from tests.support.helm import CHART, RELEASE, Release, open_trial
 from tests.support.kubectl import Kubectl
 from tests.support.service import Service
 from tests.support.speech import Speech
 from tests.support.words import assert_same_words
 
 FRONT_END = "https://front.example.org"
-RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
 @pytest.fixture
 def trial(kubectl: Kubectl) -> Iterator[Release]:
-    """A release with S3 of its own, in a namespace for restricted pods alone; not installed yet."""
-    server = find_server_image(kubectl)
-    settings = ("trialS3.enabled=true", "trialS3.secret=trial", f"trialS3.image.repository={server.rpartition(':')[0]}")
-    tag = f"--set-string=trialS3.image.tag={server.rpartition(':')[2]}"
-    with open_place(kubectl, "trial", RESTRICTED) as place:
-        keys = {"AWS_ACCESS_KEY_ID": "trial", "AWS_SECRET_ACCESS_KEY": secrets.token_hex(16)}
-        place.create({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "trial"}, "stringData": keys})
-        yield Release(HELM, place, RELEASE, (*build_bare_values(kubectl), *words_for(*settings), tag))
-
-
-def find_server_image(kubectl: Kubectl) -> str:
-    """The S3 server's image, from the dev cluster's own one."""
-    return kubectl.run(
-        "get", "deployment/s3", "--namespace=s3", "--output=jsonpath={.spec.template.spec.containers[0].image}"
-    )
+    with open_trial(kubectl, "trial") as release:
+        yield release
 
 
 def assert_lets_in(answer: httpx.Response) -> None:
