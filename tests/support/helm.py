@@ -84,7 +84,7 @@ def open_namespace(kubectl: Kubectl, purpose: str, labels: dict[str, str], names
         yield own
     finally:
         Release(HELM, own, RELEASE, ()).run("uninstall", *names, "--ignore-not-found")  # what has no namespace
-        own.run("delete", "namespace", own.namespace, timeout_seconds=180)
+        own.run("delete", "namespace", own.namespace, "--wait=false")
 
 
 def read_images(kubectl: Kubectl) -> dict[str, str]:
