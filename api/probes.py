@@ -42,7 +42,7 @@ async def _has_bucket(parts: Parts) -> bool:
     try:
         await parts.uploads.look()
     except UnavailableError as error:
-        logger.warning("not ready: %s; see the s3 settings", error)
+        logger.warning("not ready: %s", error)
         return False
     return True
 

@@ -45,12 +45,23 @@ ETCDCTL = Program("etcdctl", "etcd-tools", ("go.etcd.io/etcd/etcdctl/v3",), 45)
 ETCDUTL = Program("etcdutl", "etcd-tools", ("go.etcd.io/etcd/etcdutl/v3",), 10)
 ACTIONLINT = Program("actionlint", "actionlint", ("github.com/rhysd/actionlint/cmd/actionlint",), 15)
 KWOK = Program("kwok", "kwok", ("sigs.k8s.io/kwok/cmd/kwok",), 100)
+KUBE_ROUTER = Program("kube-router", "kube-router", ("github.com/cloudnativelabs/kube-router/v2/cmd/kube-router",), 100)
+CONTAINERD = Program(
+    "containerd",
+    "containerd",
+    tuple(
+        f"github.com/containerd/containerd/v2/cmd/{name}" for name in ("containerd", "containerd-shim-runc-v2", "ctr")
+    ),
+    90,
+)
+"""Debian's own is too old for volumes that are images."""
+
 COREDNS = Program("coredns", "coredns", ("github.com/coredns/coredns",), 60)
 KUBECONFORM = Program("kubeconform", "kubeconform", ("github.com/yannh/kubeconform/cmd/kubeconform",), 20)
 KUBE_SCORE = Program("kube-score", "kube-score", ("github.com/zegl/kube-score/cmd/kube-score",), 45)
 KUBERNETES = Program("kubernetes", "kubernetes", tuple(f"k8s.io/kubernetes/cmd/{name}" for name in SERVERS), 330)
 
-BARE = (KUBERNETES, ETCD, COREDNS)
+BARE = (KUBERNETES, ETCD, COREDNS, CONTAINERD)
 
 
 def flags(program: Program) -> list[str]:

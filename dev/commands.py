@@ -96,7 +96,7 @@ def bench() -> None:
 def soak() -> None:
     """Bring everything up and run what takes long."""
     state.check_disk(versions.chosen())
-    up(binaries.KWOK, binaries.ETCDCTL, binaries.ETCDUTL)
+    up(binaries.KWOK, binaries.ETCDCTL, binaries.ETCDUTL, binaries.KUBE_ROUTER)
     engine_tests.run(docker.ensure(), "soak")
     python.soak()
 

@@ -69,6 +69,7 @@ def context() -> dict[str, Path]:
         files[f"bin/{command}"] = binaries.path(binaries.KUBERNETES, command)
     for program in (binaries.KUBECTL, binaries.ETCD, binaries.COREDNS):
         files[f"bin/{program.name}"] = binaries.path(program)
+    files |= {f"containerd/{path.name}": path for path in sorted(binaries.CONTAINERD.folder().iterdir())}
     return files
 
 
