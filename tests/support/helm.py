@@ -83,7 +83,8 @@ def open_namespace(kubectl: Kubectl, purpose: str, labels: dict[str, str], names
     try:
         yield own
     finally:
-        Release(HELM, own, RELEASE, ()).run("uninstall", *names, "--ignore-not-found")  # what has no namespace
+        if names:
+            Release(HELM, own, RELEASE, ()).run("uninstall", *names, "--ignore-not-found")  # what has no namespace
         own.run("delete", "namespace", own.namespace, "--wait=false")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from dev import docker, versions
+from dev import docker, registry, versions
 from tests.support.kubectl import Kubectl, Manifest
 from tests.support.speech import ROOT
 from tests.support.transcriptions import an_id
@@ -16,9 +16,21 @@ from tests.support.waiting import wait_for
 
 NAME = "policy-enforcer"
 PLACE = "kube-system"
-FIREWALL = ("--run-router=false", "--run-service-proxy=false", "--run-firewall=true", "--enable-cni=false")
-RANGE = "--service-cluster-ip-range=10.96.0.0/16"
+FIREWALL = (
+    "--run-router=false --run-service-proxy=false --run-firewall=true --enable-cni=false "
+    "--service-cluster-ip-range=10.96.0.0/16 --iptables-sync-period=5s"
+)
 METADATA = "169.254.169.254"
+START = f"kube-router {FIREWALL} & echo $! > /run/firewall; wait; exec sleep infinity"
+STOP = f"""
+pid=$(cat /run/firewall)
+kill $pid
+while kill -0 $pid; do sleep 0.2; done
+# it takes its rules away, and falls over what it has never made
+kube-router --cleanup-config
+ip address del {METADATA}/32 dev lo
+! iptables-save | grep KUBE-ROUTER-
+"""
 TRY = """
 import json, socket, sys
 def reaches(target):
@@ -67,7 +79,7 @@ def build_enforcer(image: str, node: str) -> list[Manifest]:
     container = {
         "name": NAME,
         "image": image,
-        "args": [*FIREWALL, RANGE],
+        "command": ["sh", "-c", START],
         "env": [{"name": "NODE_NAME", "value": node}],
         "securityContext": {"privileged": True},
         "readinessProbe": {"httpGet": {"path": "/healthz", "port": 20244}, "periodSeconds": 1},
@@ -100,10 +112,10 @@ def enforced(kubectl: Kubectl) -> Iterator[None]:
         system.run("exec", NAME, "--", "ip", "address", "add", f"{METADATA}/32", "dev", "lo")
         yield
     finally:
-        system.run("exec", NAME, "--", "ip", "address", "del", f"{METADATA}/32", "dev", "lo")
-        system.run("exec", NAME, "--", "kube-router", "--cleanup-config")
-        system.run("delete", "--filename=-", "--wait", stdin=listed)
+        system.run("exec", NAME, "--", "sh", "-c", STOP)
+        system.run("delete", "--filename=-", "--now", stdin=listed)
         docker.find().succeeds("rmi", image)
+        registry.forget(NAME, image.rpartition(":")[2])
 
 
 @dataclass(frozen=True)
