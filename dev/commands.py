@@ -83,7 +83,7 @@ def test() -> None:
 def matrix() -> None:
     """Run the tests whose outcome Kubernetes decides on the oldest; the cluster stays on it until the next `up`."""
     versions.choose(versions.OLDEST)
-    up(binaries.HELM3)
+    up(binaries.HELM3, binaries.KUBECONFORM)
     python.test(*python.MATRIX)
 
 
