@@ -11,12 +11,22 @@ from pathlib import Path
 from dev import binaries, kubectl, packages, process, state
 
 LOCKS = {
-    "api": ("api",),
-    "controller": ("controller",),
-    "worker": ("worker",),
-    "dev": ("dev", "api", "controller"),
-    "bench": ("bench",),
+    "api": ("--extra=api",),
+    "controller": ("--extra=controller",),
+    "worker": ("--extra=worker",),
+    "worker-cpu": ("--extra=worker", "--excludes=requirements/worker-cpu-excludes.txt", "--no-emit-package=torch"),
+    "dev": ("--extra=dev", "--extra=api", "--extra=controller"),
+    "bench": ("--extra=bench",),
+    "checkov": ("--extra=checkov",),
 }
+MATRIX = (
+    "tests/cluster/chart",
+    "tests/cluster/controller",
+    "--ignore=tests/cluster/controller/faults",
+    *(f"tests/cluster/test_{name}.py" for name in ("admission", "corpus_resources", "writes", "kubectl")),
+    *(f"tests/cluster/test_{name}.py" for name in ("journey", "failures", "acts", "callbacks", "transcripts")),
+)
+"""The tests whose outcome the version of Kubernetes may change."""
 LOCK_OPTIONS = (
     "--quiet",
     "--upgrade",
@@ -41,17 +51,22 @@ def is_built() -> bool:
 
 
 def build() -> None:
-    """Make the environment; a half-made one of a killed run is thrown away."""
-    shutil.rmtree(folder(), ignore_errors=True)
+    """Make the environment of tests and linters, and drop those of older lock files."""
     state.directory("venv")
+    make(folder(), "dev")
+
+
+def make(home: Path, lock: str) -> None:
+    """Make an environment of a lock file; a half-made one of a killed run, and those beside it, are thrown away."""
+    shutil.rmtree(home, ignore_errors=True)
     if not process.succeeds(sys.executable, "-c", "import ensurepip, venv"):
         packages.install({"python3-venv": "python3-venv"})
-    process.run(sys.executable, "-m", "venv", folder())
-    lock_file = state.checkout() / "requirements/dev.txt"
-    process.run(folder() / "bin/python", "-m", "pip", "install", "--no-cache-dir", "--require-hashes", "-r", lock_file)
-    (folder() / "complete").touch()
-    for other in folder().parent.iterdir():
-        if other != folder():
+    process.run(sys.executable, "-m", "venv", home)
+    lock_file = state.checkout() / "requirements" / f"{lock}.txt"
+    process.run(home / "bin/python", "-m", "pip", "install", "--no-cache-dir", "--require-hashes", "-r", lock_file)
+    (home / "complete").touch()
+    for other in home.parent.iterdir():
+        if other != home:
             shutil.rmtree(other, ignore_errors=True)
 
 
@@ -83,21 +98,21 @@ def lint() -> None:
     process.show("ruff", "format", "--check", ".", env=env())
     process.show("mypy", env=env())
     process.show("lint-imports", env=env())
+    process.show(binaries.path(binaries.ACTIONLINT), env=env())  # it finds shellcheck beside the other linters
     chart = root / "charts/transcription"
     process.show(binaries.path(binaries.HELM), "lint", chart, "-f", root / "dev/values.yaml", env=kubectl.env())
 
 
 def lock() -> None:
     """Write the lock files anew from pyproject.toml: exact versions with hashes, for every Python that we run on."""
-    for name, extras in LOCKS.items():
-        words = [word for extra in extras for word in ("--extra", extra)]
+    for name, words in LOCKS.items():
         target = state.checkout() / "requirements" / f"{name}.txt"
         process.show("uv", "pip", "compile", "pyproject.toml", *words, *LOCK_OPTIONS, "-o", target, env=env())
 
 
-def test() -> None:
-    """Run all tests."""
-    process.show("python", "-m", "pytest", "tests", env=env())
+def test(*words: str) -> None:
+    """Run all tests, or those that are named."""
+    process.show("python", "-m", "pytest", *(words or ("tests",)), env=env())
 
 
 def soak() -> None:

@@ -343,6 +343,12 @@ def test_a_dependency_that_is_down_is_503_with_retry_after(
     assert client.get("/health").json() == {"status": "ok"}
 
 
+def test_probes_answer_monitors_that_ask_for_the_head_alone(client: Caller, store: FakeStore) -> None:
+    assert [client.request("HEAD", path).status_code for path in ("/health", "/ready")] == [200, 200]
+    store.is_synced = store.is_following = False
+    assert [client.request("HEAD", path).status_code for path in ("/health", "/ready")] == [503, 503]
+
+
 def test_readiness_waits_for_the_first_list(client: Caller, store: FakeStore) -> None:
     assert client.get("/ready").json() == {"status": "ready"}
     store.is_synced = False
