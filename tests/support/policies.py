@@ -25,9 +25,10 @@ START = f"kube-router {FIREWALL} & echo $! > /run/firewall; wait; exec sleep inf
 STOP = f"""
 pid=$(cat /run/firewall)
 kill $pid
-while kill -0 $pid; do sleep 0.2; done
-# it takes its rules away, and falls over what it has never made
-kube-router --cleanup-config
+while kill -0 $pid 2>&-; do sleep 0.2; done
+# its own --cleanup-config leaves most of it
+iptables-save | grep -vE 'KUBE-ROUTER|KUBE-POD-FW|KUBE-NWPLCY' | iptables-restore
+ipset list -name | grep '^KUBE-' | xargs -rn1 ipset destroy
 ip address del {METADATA}/32 dev lo
 ! iptables-save | grep KUBE-ROUTER-
 """
