@@ -2,7 +2,9 @@
 
 # lock writes requirements/*.txt from pyproject.toml.
 
-.PHONY: demo test bench soak up lint lock down
+# KUBERNETES=oldest, after any of them, makes the cluster of the oldest Kubernetes that we support; matrix implies it.
 
-demo test bench soak up lint lock down:
+.PHONY: demo test matrix bench soak up lint lock down
+
+demo test matrix bench soak up lint lock down:
 	@python3 -m dev $@

@@ -42,6 +42,9 @@ async def retry(row: Row, parts: Parts) -> Row | None:
     """Ask the controller for another attempt at a failed one."""
     if row.state is not State.FAILED:
         raise build_conflict(row, Code.JOB_NOT_FAILED, "Only a failed job can be retried: see its status.", parts)
+    if row.cancel:
+        detail = "The job was cancelled while it waited for a retry, and that is for good: send a new request."
+        raise build_conflict(row, Code.JOB_NOT_FAILED, detail, parts)
     return await parts.store.retry(row)
 
 

@@ -109,9 +109,14 @@ async def read_json(receive: Receive, headers: Heads, limit_bytes: int) -> Any:
     """The JSON value of a whole body; a RequestValidationError, as FastAPI raises it, when there is none."""
     check_json_type(headers)
     body = await read_body(receive, headers, limit_bytes)
+    check_filled(body)
+    return await work_on(body, parse_body)
+
+
+def check_filled(body: bytes) -> None:
+    """A RequestValidationError, as FastAPI raises it, when there is no body at all."""
     if not body:
         raise RequestValidationError([{"type": "missing", "loc": ("body",), "msg": "Field required"}])
-    return await work_on(body, parse_body)
 
 
 def check_json_type(headers: Heads) -> None:

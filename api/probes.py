@@ -15,6 +15,7 @@ router = APIRouter()
 
 
 @router.get("/health", operation_id="getHealth", responses={503: {"model": Health}})
+@router.api_route("/health", methods=["GET", "HEAD"], include_in_schema=False)
 async def get_health(parts: Wired, response: Response) -> Health:
     """Liveness: whether this process does its work, whatever the systems around it do."""
     if parts.store.is_following:
@@ -24,6 +25,7 @@ async def get_health(parts: Wired, response: Response) -> Health:
 
 
 @router.get("/ready", operation_id="getReady", responses={503: {"model": Health}})
+@router.api_route("/ready", methods=["GET", "HEAD"], include_in_schema=False)
 async def get_ready(parts: Wired, response: Response) -> Health:
     """Readiness: whether all transcriptions have been listed once, and the bucket too.
 
@@ -40,7 +42,7 @@ async def _has_bucket(parts: Parts) -> bool:
     try:
         await parts.uploads.look()
     except UnavailableError as error:
-        logger.warning("not ready: %s; see the s3 settings", error)
+        logger.warning("not ready: %s", error)
         return False
     return True
 

@@ -8,8 +8,11 @@ import asyncio
 from http import HTTPStatus
 from typing import Any, cast
 
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.flow_control import service_unavailable
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from api.errors import RETRY_SECONDS, Code, ProblemError, render_problem
 from api.guard import MAX_HEADERS
 
 HEAD_SECONDS = 30.0
@@ -25,6 +28,11 @@ PROBES = frozenset({b"/health", b"/ready"})
 BAD = HTTPStatus.BAD_REQUEST
 URL_TOO_LONG = HTTPStatus.REQUEST_URI_TOO_LONG
 HEAD_TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+DETAILS = {
+    BAD: "The request is not HTTP/1.1 that is read in one way alone: correct it and send it again.",
+    URL_TOO_LONG: "The path and query are too long: send shorter ones.",
+    HEAD_TOO_LARGE: "The headers are too large: send fewer and shorter ones.",
+}
 VERSIONS = frozenset({"1.0", "1.1"})
 
 
@@ -52,6 +60,7 @@ class Protocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.ws_protocol_class = None
+        self.url = b""
         self._active: RequestResponseCycle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_in_head = False
@@ -142,7 +151,8 @@ class Protocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._active = cycle
-        super()._start_asgi_task(cycle, app)
+        asked: Any = turn_away if app is service_unavailable else app
+        super()._start_asgi_task(cycle, asked)
 
     def _is_serving(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
@@ -183,7 +193,17 @@ class Protocol(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self) -> None:
-        text = f"{self._status.phrase}.".encode()
-        head = f"HTTP/1.1 {self._status} {self._status.phrase}\r\nconnection: close\r\ncontent-length: {len(text)}\r\n"
-        self.transport.write(head.encode() + b"content-type: text/plain; charset=utf-8\r\n\r\n" + text)
+        """A problem as any other, though no request has come of it."""
+        problem = ProblemError(self._status, Code.BAD_REQUEST, DETAILS[self._status]).and_close()
+        answer = render_problem(problem, self.url.decode("latin-1"))
+        lines = [f"HTTP/1.1 {self._status} {self._status.phrase}".encode()]
+        lines += [name + b": " + value for name, value in answer.raw_headers]
+        self.transport.write(b"\r\n".join([*lines, b"", bytes(answer.body)]))
         self.transport.close()
+
+
+async def turn_away(scope: Scope, receive: Receive, send: Send) -> None:
+    """What all but the probes get in a crowd."""
+    detail = "More requests are open than are served at once: send the same request again in a moment."
+    problem = ProblemError(503, Code.UNAVAILABLE, detail).with_headers(Retry_After=str(RETRY_SECONDS)).and_close()
+    await render_problem(problem, scope["path"])(scope, receive, send)

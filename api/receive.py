@@ -13,7 +13,7 @@ from typing import TypeVar
 from fastapi import Request
 
 from api.auth import KEY_HEADER
-from api.bodies import READ_SECONDS, check_json_type, parse_body, read_body, validate, work_alone
+from api.bodies import READ_SECONDS, check_filled, check_json_type, parse_body, read_body, validate, work_alone
 from api.doors import UnavailableError
 from api.errors import Code, ProblemError
 from api.lookup import find_any_row
@@ -90,6 +90,7 @@ async def _read_callback(request: Request, parts: Parts, seat: AsyncExitStack) -
         if problem.code is Code.INVALID_SIGNATURE:
             parts.rates.count_failure(request.client.host if request.client else "")
         raise
+    check_filled(body)
     callback = await work_alone(parts.parsing, body, _parse_callback)
     return replace(callback, message_id=message_id)
 

@@ -162,7 +162,7 @@ def parse_row(manifest: Mapping[str, Any]) -> Row:
     meta = manifest["metadata"]
     spec = _SPEC.validate_python(manifest["spec"])
     status = _STATUS.validate_python(manifest.get("status") or {})
-    if status.state is State.FAILED and spec.retries > status.retries:
+    if status.state is State.FAILED and spec.retries > status.retries and not spec.cancel:
         status = _forget_failure(status)
     return Row(
         namespace=sys.intern(meta["namespace"]),
@@ -193,5 +193,8 @@ def parse_row(manifest: Mapping[str, Any]) -> Row:
 
 
 def _forget_failure(status: _Status) -> _Status:
-    """One that is to be retried has not ended, whether or not the controller has seen the wish yet."""
+    """One that is to be retried has not ended, whether or not the controller has seen the wish yet.
+
+    One that was cancelled before the controller saw it stays failed.
+    """
     return _Status(state=State.PENDING, attempt=status.attempt, retries=status.retries, start_time=status.start_time)

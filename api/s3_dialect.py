@@ -7,6 +7,24 @@ from typing import Any
 MAY_NOT_LIST = "AccessDenied"
 """The keys are good and the bucket is there; an account may do all else without that right."""
 
+KEYS, REGION, ENDPOINT = "the keys in api.s3Secret", "s3.region", "s3.endpoint, and the NetworkPolicies on the way"
+VALUES = {
+    "NoSuchBucket": "s3.bucket; if that exists, s3.pathStyle",
+    "InvalidAccessKeyId": KEYS,
+    "SignatureDoesNotMatch": KEYS,
+    "NoCredentialsError": KEYS,
+    "PartialCredentialsError": KEYS,
+    "AuthorizationHeaderMalformed": REGION,
+    "IllegalLocationConstraintException": REGION,
+    "PermanentRedirect": REGION,
+    "301": REGION,
+    "SSLError": "s3.caBundle and s3.endpoint",
+    "EndpointConnectionError": ENDPOINT,
+    "ConnectTimeoutError": ENDPOINT,
+    "TimeoutError": f"{ENDPOINT}; and {KEYS}",
+}
+"""What S3 answers, or what botocore raises: the values of the chart that it is about."""
+
 
 def status_of(error: Any) -> int:
     """Of an error of botocore's: the HTTP status, 0 when there was none."""
@@ -16,6 +34,11 @@ def status_of(error: Any) -> int:
 def code_of(error: Any) -> str:
     """Of the same: S3's word, such as NoSuchBucket or InvalidAccessKeyId."""
     return str(error.response.get("Error", {}).get("Code", status_of(error)))
+
+
+def values_about(word: str) -> str:
+    """Where to look, by one of those words; a bare number has no S3 behind it that says more."""
+    return VALUES.get(word, f"{ENDPOINT}: no S3 answers there" if word.isdigit() else "the s3 values")
 
 
 def outcome_of(status: int) -> str:

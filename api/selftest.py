@@ -227,7 +227,7 @@ async def check(api_url: str, job_seconds: int) -> bool:
     """All checks with the real doors; 0 seconds leave out the job."""
     settings = ApiSettings()
     inside = settings.model_copy(update={"s3_public_endpoint": None})  # a pod may not reach the browsers' endpoint
-    server, uploads = ApiServer(), S3Uploads(inside)
+    server, uploads = ApiServer(), S3Uploads(inside, FETCH_SECONDS)
     await server.start()
     try:
         place = Installation(settings, server, uploads, fetch, api_url.rstrip("/"), lambda: asyncio.sleep(1))

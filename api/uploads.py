@@ -16,7 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from api.doors import Download, RangeError, StoredObject, UnavailableError
-from api.s3_dialect import MAY_NOT_LIST, add_content_md5, code_of, outcome_of, status_of
+from api.s3_dialect import MAY_NOT_LIST, add_content_md5, code_of, outcome_of, status_of, values_about
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -78,8 +78,14 @@ class S3Uploads:
             try:
                 await self._run("list", lambda: self._inside.list_objects_v2(Bucket=self._bucket, MaxKeys=1))
             except ClientError as error:
-                if code_of(error) != MAY_NOT_LIST:
-                    raise UnavailableError(f"S3 refuses the bucket {self._bucket}: {code_of(error)}") from error
+                code = code_of(error)
+                if code != MAY_NOT_LIST:
+                    found = f"S3 refuses the bucket {self._bucket}: {code}; see {values_about(code)}"
+                    raise UnavailableError(found) from error
+            except UnavailableError as error:
+                cause = type(error.__cause__).__name__
+                found = f"{error}: {str(error.__cause__) or cause}; see {values_about(cause)}"
+                raise UnavailableError(found) from error.__cause__
             self._is_found = True
 
     async def presign_put(self, key: str, content_type: str) -> str:

@@ -12,6 +12,7 @@ COMMANDS = {
     "up": commands.up,
     "demo": commands.demo,
     "test": commands.test,
+    "matrix": commands.matrix,
     "bench": commands.bench,
     "soak": commands.soak,
     "lint": commands.lint,

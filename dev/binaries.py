@@ -26,9 +26,13 @@ class Program:
 
     def folder(self) -> Path:
         """Where the built commands of this very version lie."""
-        module = state.checkout() / "dev/tools" / self.module_file
+        module = self.module()
         key = state.digest([module / "go.mod", module / "go.sum"], *self.packages, *flags(self))
-        return state.root() / "bin" / f"{self.name}-{key}"
+        return state.root() / "bin" / module.relative_to(versions.tools()).parent / f"{self.name}-{key}"
+
+    def module(self) -> Path:
+        """Where its go.mod lies."""
+        return versions.tool_folder(self.module_file)
 
 
 KIND = Program("kind", "kind", ("sigs.k8s.io/kind",), 15)
@@ -41,10 +45,23 @@ ETCDCTL = Program("etcdctl", "etcd-tools", ("go.etcd.io/etcd/etcdctl/v3",), 45)
 ETCDUTL = Program("etcdutl", "etcd-tools", ("go.etcd.io/etcd/etcdutl/v3",), 10)
 ACTIONLINT = Program("actionlint", "actionlint", ("github.com/rhysd/actionlint/cmd/actionlint",), 15)
 KWOK = Program("kwok", "kwok", ("sigs.k8s.io/kwok/cmd/kwok",), 100)
+KUBE_ROUTER = Program("kube-router", "kube-router", ("github.com/cloudnativelabs/kube-router/v2/cmd/kube-router",), 100)
+CONTAINERD = Program(
+    "containerd",
+    "containerd",
+    tuple(
+        f"github.com/containerd/containerd/v2/cmd/{name}" for name in ("containerd", "containerd-shim-runc-v2", "ctr")
+    ),
+    90,
+)
+"""Debian's own is too old for volumes that are images."""
+
 COREDNS = Program("coredns", "coredns", ("github.com/coredns/coredns",), 60)
+KUBECONFORM = Program("kubeconform", "kubeconform", ("github.com/yannh/kubeconform/cmd/kubeconform",), 20)
+KUBE_SCORE = Program("kube-score", "kube-score", ("github.com/zegl/kube-score/cmd/kube-score",), 45)
 KUBERNETES = Program("kubernetes", "kubernetes", tuple(f"k8s.io/kubernetes/cmd/{name}" for name in SERVERS), 330)
 
-BARE = (KUBERNETES, ETCD, COREDNS)
+BARE = (KUBERNETES, ETCD, COREDNS, CONTAINERD)
 
 
 def flags(program: Program) -> list[str]:
@@ -78,9 +95,15 @@ def build(program: Program) -> None:
     folder, fresh = program.folder(), program.folder().with_suffix(f".{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
-    module = state.checkout() / "dev/tools" / program.module_file
-    process.run("go", "build", *flags(program), "-o", f"{fresh}/", *program.packages, cwd=module, env=go_environment())
+    words = ["go", "build", *flags(program), "-o", f"{fresh}/", *program.packages]
+    process.run(*words, cwd=program.module(), env=go_environment())
     fresh.rename(folder)
+    drop_older(program)
+
+
+def drop_older(program: Program) -> None:
+    """Remove its other versions; those of the other Kubernetes lie in a folder of their own and stay."""
+    folder = program.folder()
     for older in folder.parent.glob(f"{program.name}-*"):
         if older != folder:
             shutil.rmtree(older, ignore_errors=True)
@@ -93,7 +116,7 @@ def path(program: Program, command: str | None = None) -> Path:
 
 def module_folder(tool: str, module: str) -> Path:
     """Where Go keeps the source of a module that a tool requires; fetched when it is missing."""
-    folder = state.checkout() / "dev/tools" / tool
+    folder = versions.tool_folder(tool)
     process.run("go", "mod", "download", module, cwd=folder, env=go_environment())
     return Path(process.output("go", "-C", folder, "list", "-m", "-f", "{{.Dir}}", module, env=go_environment()))
 

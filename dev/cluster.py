@@ -84,7 +84,7 @@ def list_flags(flags: Mapping[str, str]) -> list[dict[str, str]]:
 def build_config(s3_folder: Path, audit_policy: Path, own_network: bool) -> dict[str, object]:
     """kind's configuration; `own_network` where the node image was made here and brings no CNI."""
     ports = {versions.API_NODE_PORT: versions.API_PORT, versions.S3_NODE_PORT: versions.S3_PORT}
-    node = {
+    node: dict[str, object] = {
         "role": "control-plane",
         "extraPortMappings": [
             {"containerPort": inner, "hostPort": outer, "listenAddress": "127.0.0.1"} for inner, outer in ports.items()
@@ -94,6 +94,8 @@ def build_config(s3_folder: Path, audit_policy: Path, own_network: bool) -> dict
             {"hostPath": str(audit_policy), "containerPath": AUDIT_FLAGS["audit-policy-file"], "readOnly": True},
         ],
     }
+    if not own_network and versions.chosen() == versions.OLDEST:
+        node["image"] = versions.PUBLISHED_OLDEST
     return {
         "kind": "Cluster",
         "apiVersion": "kind.x-k8s.io/v1alpha4",

@@ -5,6 +5,7 @@ from functools import partial
 from dev import (
     base_image,
     binaries,
+    checkov,
     cluster,
     docker,
     engine_tests,
@@ -27,7 +28,7 @@ from dev.steps import Progress, Step
 
 def up(*more: binaries.Program) -> None:
     """Bring everything up, with more programs if need be: what is there is left alone."""
-    state.check_disk()
+    state.check_disk(versions.chosen())
     say_and_install(packages.EVERYWHERE)
     engine = docker.ensure()
     pulled = base_image.is_pulled(engine)
@@ -36,7 +37,7 @@ def up(*more: binaries.Program) -> None:
     progress = Progress(sum(map(len, lanes)) + len(last))
     progress.run_lanes(*lanes)
     progress.run_lane(last)
-    state.complete().touch()
+    state.complete(versions.chosen()).touch()
 
 
 def demo() -> None:
@@ -70,12 +71,20 @@ def lock() -> None:
 
 def test() -> None:
     """Check the code, bring everything up and run all tests."""
-    state.check_disk()
+    state.check_disk(versions.chosen())
     lint()
-    up(binaries.HELM3)
+    up(binaries.HELM3, binaries.KUBECONFORM, binaries.KUBE_SCORE)
     bring_promtool()
+    bring_checkov()
     with engine_tests.running_beside(docker.ensure()):  # those on the cluster mostly wait
         python.test()
+
+
+def matrix() -> None:
+    """Run the tests whose outcome Kubernetes decides on the oldest; the cluster stays on it until the next `up`."""
+    versions.choose(versions.OLDEST)
+    up(binaries.HELM3)
+    python.test(*python.MATRIX)
 
 
 def bench() -> None:
@@ -86,8 +95,8 @@ def bench() -> None:
 
 def soak() -> None:
     """Bring everything up and run what takes long."""
-    state.check_disk()
-    up(binaries.KWOK, binaries.ETCDCTL, binaries.ETCDUTL)
+    state.check_disk(versions.chosen())
+    up(binaries.KWOK, binaries.ETCDCTL, binaries.ETCDUTL, binaries.KUBE_ROUTER)
     engine_tests.run(docker.ensure(), "soak")
     python.soak()
 
@@ -110,6 +119,12 @@ def bring_promtool() -> None:
     step = Step("taking promtool out of its package", promtool.bring, promtool.is_there, promtool.ABOUT_SECONDS)
     Progress(1).perform(step)
     promtool.publish()
+
+
+def bring_checkov() -> None:
+    """A linter of the chart, which nothing but the tests needs."""
+    Progress(1).perform(Step("installing checkov", checkov.build, checkov.is_built, checkov.ABOUT_SECONDS))
+    checkov.publish()
 
 
 def say_and_install(programs: dict[str, str]) -> None:

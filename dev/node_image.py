@@ -12,11 +12,12 @@ PRELOAD = "transcription-node-preload"
 
 
 def name() -> str:
-    """The image's name; its tag changes with all that it is made of."""
+    """The image's name; its tag changes with all that it is made of. Of each Kubernetes one is kept."""
     folder = state.checkout() / "dev/node"
     parts = [str(program.folder().name) for program in (*binaries.BARE, binaries.KUBECTL, binaries.KIND)]
     key = state.digest(sorted(folder.iterdir()), base_image.key(), needs_shim(), *parts)
-    return f"kindest/node:{versions.kubernetes()}-{key}"
+    repository = "kindest/node" if versions.chosen() == versions.NEWEST else f"kindest/node-{versions.chosen()}"
+    return f"{repository}:{versions.kubernetes()}-{key}"
 
 
 def needs_shim() -> str:
@@ -68,6 +69,7 @@ def context() -> dict[str, Path]:
         files[f"bin/{command}"] = binaries.path(binaries.KUBERNETES, command)
     for program in (binaries.KUBECTL, binaries.ETCD, binaries.COREDNS):
         files[f"bin/{program.name}"] = binaries.path(program)
+    files |= {f"containerd/{path.name}": path for path in sorted(binaries.CONTAINERD.folder().iterdir())}
     return files
 
 

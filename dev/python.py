@@ -17,7 +17,16 @@ LOCKS = {
     "worker-cpu": ("--extra=worker", "--excludes=requirements/worker-cpu-excludes.txt", "--no-emit-package=torch"),
     "dev": ("--extra=dev", "--extra=api", "--extra=controller"),
     "bench": ("--extra=bench",),
+    "checkov": ("--extra=checkov",),
 }
+MATRIX = (
+    "tests/cluster/chart",
+    "tests/cluster/controller",
+    "--ignore=tests/cluster/controller/faults",
+    *(f"tests/cluster/test_{name}.py" for name in ("admission", "corpus_resources", "writes", "kubectl")),
+    *(f"tests/cluster/test_{name}.py" for name in ("journey", "failures", "acts", "callbacks", "transcripts")),
+)
+"""The tests whose outcome the version of Kubernetes may change."""
 LOCK_OPTIONS = (
     "--quiet",
     "--upgrade",
@@ -42,17 +51,22 @@ def is_built() -> bool:
 
 
 def build() -> None:
-    """Make the environment; a half-made one of a killed run is thrown away."""
-    shutil.rmtree(folder(), ignore_errors=True)
+    """Make the environment of tests and linters, and drop those of older lock files."""
     state.directory("venv")
+    make(folder(), "dev")
+
+
+def make(home: Path, lock: str) -> None:
+    """Make an environment of a lock file; a half-made one of a killed run, and those beside it, are thrown away."""
+    shutil.rmtree(home, ignore_errors=True)
     if not process.succeeds(sys.executable, "-c", "import ensurepip, venv"):
         packages.install({"python3-venv": "python3-venv"})
-    process.run(sys.executable, "-m", "venv", folder())
-    lock_file = state.checkout() / "requirements/dev.txt"
-    process.run(folder() / "bin/python", "-m", "pip", "install", "--no-cache-dir", "--require-hashes", "-r", lock_file)
-    (folder() / "complete").touch()
-    for other in folder().parent.iterdir():
-        if other != folder():
+    process.run(sys.executable, "-m", "venv", home)
+    lock_file = state.checkout() / "requirements" / f"{lock}.txt"
+    process.run(home / "bin/python", "-m", "pip", "install", "--no-cache-dir", "--require-hashes", "-r", lock_file)
+    (home / "complete").touch()
+    for other in home.parent.iterdir():
+        if other != home:
             shutil.rmtree(other, ignore_errors=True)
 
 
@@ -96,9 +110,9 @@ def lock() -> None:
         process.show("uv", "pip", "compile", "pyproject.toml", *words, *LOCK_OPTIONS, "-o", target, env=env())
 
 
-def test() -> None:
-    """Run all tests."""
-    process.show("python", "-m", "pytest", "tests", env=env())
+def test(*words: str) -> None:
+    """Run all tests, or those that are named."""
+    process.show("python", "-m", "pytest", *(words or ("tests",)), env=env())
 
 
 def soak() -> None:

@@ -75,21 +75,31 @@ def lock() -> Iterator[None]:
         yield
 
 
-COLD_GIB, WARM_GIB = 30, 3
+COLD_GIB, SECOND_GIB, WARM_GIB = 30, 10, 3
+"""What is needed for nothing there yet, for another Kubernetes beside the first, for a change of code."""
 
 
-def complete() -> Path:
-    """A file that is there once everything has been brought up on this machine."""
-    return directory() / "complete"
+def complete(kubernetes: str) -> Path:
+    """A file that is there once everything has been brought up on this machine, on the newest or on the oldest."""
+    return directory() / ("complete" if kubernetes == "newest" else f"complete-{kubernetes}")
 
 
-def check_disk() -> None:
+def check_disk(kubernetes: str) -> None:
     """Fail before the first long step when what is still to be made does not fit."""
-    done = 0 if complete().exists() else sum(path.lstat().st_blocks * 512 for path in root().rglob("*"))
-    needed = WARM_GIB if complete().exists() else max(WARM_GIB, COLD_GIB - done / GIB)
+    needed = needed_gib(kubernetes)
     free = shutil.disk_usage(directory()).free / GIB
     if free < needed:
         raise StateError(
             f"{root()} needs {needed:.0f} GiB of free disk, {free:.1f} GiB are free: "
             "free some, or let TRANSCRIPTION_DEV_STATE name a place with more"
         )
+
+
+def needed_gib(kubernetes: str) -> float:
+    """How much disk must be free; what a first run has made before it was killed counts."""
+    if complete(kubernetes).exists():
+        return WARM_GIB
+    if any(directory().glob("complete*")):
+        return SECOND_GIB
+    done = sum(path.lstat().st_blocks * 512 for path in root().rglob("*"))
+    return max(WARM_GIB, COLD_GIB - done / GIB)

@@ -34,7 +34,7 @@ LICENSE = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
 
 GOOD = ("200", "202", "206")
 
-ANYWHERE = ("414", "431", "500")
+ANYWHERE = ("400", "414", "431", "500")
 """What any operation may answer."""
 
 OPEN_TO_ALL = frozenset({"getHealth", "getReady", "receiveResult"})

@@ -30,7 +30,11 @@ class Fault:
 
 
 FAULTS: dict[int, Fault] = {
-    400: Fault("The request cannot be read.", Code.INVALID_JSON, "The body is no JSON: send one JSON object in UTF-8."),
+    400: Fault(
+        "The request cannot be read: its head may be read in two ways or lacks Host, or its body is no JSON.",
+        Code.INVALID_JSON,
+        "The body is not valid JSON.",
+    ),
     401: Fault(
         "Who is calling is not proven.",
         Code.UNAUTHORIZED,
@@ -51,7 +55,7 @@ FAULTS: dict[int, Fault] = {
         "The transcript has been deleted: send a new request for the video.",
     ),
     413: Fault("Too large.", Code.BODY_TOO_LARGE, "The body is larger than 1048576 bytes: send a smaller one."),
-    414: Fault("The query is too long.", Code.BAD_REQUEST, "The query is too long: send a shorter one."),
+    414: Fault("The path or the query is too long.", Code.BAD_REQUEST, "The query is too long: send a shorter one."),
     415: Fault(
         "Not the type of body that is read here.",
         Code.UNSUPPORTED_BODY,
@@ -63,7 +67,7 @@ FAULTS: dict[int, Fault] = {
     422: Fault(
         "Well-formed, but not what is asked for; `errors` names the fields.",
         Code.VALIDATION_FAILED,
-        "Correct the request and send it again. language: String should match pattern '^(auto|[a-z]{2,3})$'",
+        "Correct the request and send it again. language: send a language that Whisper knows, such as ko, or auto",
     ),
     429: Fault(
         "Too many requests of this caller, or too many unfinished jobs.",
@@ -78,7 +82,7 @@ FAULTS: dict[int, Fault] = {
         "A fault of the service.", Code.INTERNAL_ERROR, "The service failed for a reason of its own: see its log."
     ),
     503: Fault(
-        "A system that the service needs is down.",
+        "A system that the service needs is down, or very many requests are open.",
         Code.UNAVAILABLE,
         "A system that this service needs does not answer: send the same request again in a moment.",
         RETRY_AFTER,

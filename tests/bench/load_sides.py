@@ -7,6 +7,7 @@ worker_benches, and by gpu, where it uses the GPU.
 import json
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 import whisper
 from whisper.decoding import DecodingOptions
 
-from tests.bench.worker_units import load_unit_of, read_unit_of
+from tests.bench.worker_units import TOKENS, load_unit_of, read_unit_of
 from worker.cpu import count_cpus
 from worker.engine import gpu
 from worker.engine.batched import Encoder
@@ -56,13 +57,17 @@ def load_whispers(path: Path) -> Any:
     return whisper.load_model(str(path), device=gpu.find_device())
 
 
-def decode_whispers(model: Any) -> list[int]:
-    """By whisper's own `decode`."""
-    options = DecodingOptions(language="en", sample_len=1, fp16=model.device.type == "cuda")
-    return list(model.decode(make_sound(model)[0], options).tokens)
+def decode_whispers(model: Any, most_tokens: int = 1) -> list[int]:
+    """By whisper's own `decode`, which has a first token for its caller when it has all."""
+    options = DecodingOptions(language="en", sample_len=most_tokens, fp16=model.device.type == "cuda")
+    return list(model.decode(make_sound(model)[0], options).tokens)[:1]
 
 
-SIDES = {"ours": (load_ours, decode_ours), "whisper": (load_whispers, decode_whispers)}
+SIDES = {
+    "ours": (load_ours, decode_ours),
+    "whisper": (load_whispers, decode_whispers),
+    "whisper-window": (load_whispers, partial(decode_whispers, most_tokens=TOKENS)),
+}
 
 if __name__ == "__main__":
     main(*sys.argv[1:])

@@ -83,7 +83,11 @@ def build_load() -> Bench:
     return Bench(
         "load",
         "checkpoint file to the first token",
-        {OURS: partial(load_all, "ours"), f"{WHISPER}, load_model and decode": partial(load_all, "whisper")},
+        {
+            OURS: partial(load_all, "ours"),
+            f"{WHISPER}, load_model and decode of {TOKENS} tokens": partial(load_all, "whisper-window"),
+            f"{WHISPER}, load_model and decode of one token": partial(load_all, "whisper"),
+        },
         {**goals, **dict.fromkeys(map(read_unit_of, SHAPES))},
         around=files_made,
         deviation=ON_THE_CLOCK,

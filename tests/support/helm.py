@@ -1,12 +1,91 @@
 """A Helm release of our chart, as whoever installs it handles one."""
 
+import secrets
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.support.kubectl import Kubectl
+from tests.support.speech import ROOT
+from tests.support.transcriptions import an_id
 
+CHART = ROOT / "charts/transcription"
+HELM, HELM3 = ROOT / ".dev/bin/helm", ROOT / ".dev/bin/helm3"
+RELEASE = "scribe"
 PATIENCE_SECONDS = 180
+SECRETS = ("s3-api", "s3-controller", "s3-worker", "callback-signing")
+"""Those that the dev values name."""
+
+RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
+
+SMALL = (
+    "crds.enabled=false",  # the definition is the dev release's
+    "api.replicas=1",
+    "controller.replicas=1",
+    "worker.gpu.count=0",
+    "worker.resources.requests.cpu=100m",
+    "worker.resources.requests.memory=256Mi",
+)
+OWN_PORTS = ("api.service.type=ClusterIP", "api.service.nodePort=null")
+
+
+def words_for(*settings: str) -> tuple[str, ...]:
+    """Helm's words for values, each given as name=value."""
+    return tuple(f"--set={setting}" for setting in settings)
+
+
+def build_bare_values(kubectl: Kubectl) -> tuple[str, ...]:
+    """No values but the images of the dev release, and little of everything."""
+    images = {part: image.rpartition(":") for part, image in read_images(kubectl).items()}
+    names = [f"{part}.image.repository={name}" for part, (name, _, _) in images.items()]
+    tags = [f"--set-string={part}.image.tag={tag}" for part, (_, _, tag) in images.items()]
+    return (*words_for(*SMALL, *names), *tags)
+
+
+def build_values(kubectl: Kubectl) -> tuple[str, ...]:
+    """Those of the dev release with its images, but for a place of its own, little of everything and no GPU."""
+    return (f"--values={ROOT / 'dev/values.yaml'}", *build_bare_values(kubectl), *words_for(*OWN_PORTS))
+
+
+@contextmanager
+def open_place(kubectl: Kubectl, purpose: str, names: Sequence[str] = (RELEASE,)) -> Iterator[Kubectl]:
+    """A namespace of a test's own with the Secrets that the dev values name; what its releases made goes with it."""
+    with open_namespace(kubectl, purpose, {}, names) as own:
+        for name in SECRETS:
+            secret = kubectl.get("secret", name)
+            assert secret is not None
+            own.create(secret | {"metadata": {"name": name}})
+        yield own
+
+
+@contextmanager
+def open_trial(kubectl: Kubectl, purpose: str) -> Iterator["Release"]:
+    """A release with S3 of its own, in a namespace for restricted pods alone; not installed yet."""
+    server = kubectl.run(
+        "get", "deployment/s3", "--namespace=s3", "--output=jsonpath={.spec.template.spec.containers[0].image}"
+    )
+    repository, _, tag = server.rpartition(":")
+    settings = ("trialS3.enabled=true", "trialS3.secret=trial", f"trialS3.image.repository={repository}")
+    values = (*build_bare_values(kubectl), *words_for(*settings), f"--set-string=trialS3.image.tag={tag}")
+    keys = {"AWS_ACCESS_KEY_ID": "trial", "AWS_SECRET_ACCESS_KEY": secrets.token_hex(16)}
+    with open_namespace(kubectl, purpose, RESTRICTED, (RELEASE,)) as own:
+        own.create({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "trial"}, "stringData": keys})
+        yield Release(HELM, own, RELEASE, values)
+
+
+@contextmanager
+def open_namespace(kubectl: Kubectl, purpose: str, labels: dict[str, str], names: Sequence[str]) -> Iterator[Kubectl]:
+    """An empty one; those releases in it are uninstalled before it goes."""
+    own = replace(kubectl, namespace=an_id(purpose))
+    own.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": own.namespace, "labels": labels}})
+    try:
+        yield own
+    finally:
+        if names:
+            Release(HELM, own, RELEASE, ()).run("uninstall", *names, "--ignore-not-found")  # what has no namespace
+        own.run("delete", "namespace", own.namespace, "--wait=false")
 
 
 def read_images(kubectl: Kubectl) -> dict[str, str]:
@@ -34,8 +113,17 @@ class Release:
         """Install it and wait until it runs; what the installer reads."""
         return self.run("install", self.name, chart, *self.values, *self._wait())
 
-    def upgrade(self, chart: Path) -> str:
-        return self.run("upgrade", self.name, chart, *self.values, *self._wait())
+    def begin(self, chart: Path) -> str:
+        """Install it and wait for nothing."""
+        return self.run("install", self.name, chart, *self.values)
+
+    def test(self) -> str:
+        """What `helm test` prints, with the lines of its pod."""
+        return self.run("test", self.name, "--logs", "--timeout", f"{PATIENCE_SECONDS}s")
+
+    def upgrade(self, chart: Path, *more: str) -> str:
+        """To the same values and some for this time, or an install when there is none yet."""
+        return self.run("upgrade", "--install", self.name, chart, *self.values, *more, *self._wait())
 
     def roll_back(self) -> str:
         """To the revision before."""
@@ -45,12 +133,12 @@ class Release:
         return self.run("uninstall", self.name, *self._wait())
 
     def run(self, *words: str | Path) -> str:
-        """What Helm prints; fails with its words on standard error."""
+        """What Helm prints; fails with its words."""
         where = ("--namespace", self.kubectl.namespace, "--kubeconfig", str(self.kubectl.kubeconfig))
         done = subprocess.run(
             [self.helm, *words, *where], capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS + 30
         )
-        assert done.returncode == 0, f"helm {words[0]}: exit code {done.returncode}\n{done.stderr}"
+        assert done.returncode == 0, f"helm {words[0]}: exit code {done.returncode}\n{done.stderr}{done.stdout}"
         return done.stdout
 
     @staticmethod

@@ -2,6 +2,7 @@
 
 import json
 import queue
+import re
 import subprocess
 import threading
 import time
@@ -69,6 +70,23 @@ class Kubectl:
     def delete(self, kind: str, *names: str, force: bool = False) -> None:
         how = ("--force", "--grace-period=0") if force else ()
         self.run("delete", kind, *names, "--ignore-not-found", *how)
+
+    @contextmanager
+    def forward(self, target: str, port: int) -> Iterator[str]:
+        """A URL of this machine that leads to a port in the cluster while the block runs."""
+        process = subprocess.Popen(
+            self.words("port-forward", target, f":{port}", "--address=127.0.0.1"),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            found = re.search(r"127\.0\.0\.1:(\d+)", line)
+            assert found, f"no way to {target}: {line or process.communicate()[1]}"
+            yield f"http://127.0.0.1:{found[1]}"
+        finally:
+            process.terminate()
+            process.communicate()
 
     @contextmanager
     def watch(self, kind: str, name: str) -> Iterator["Watch"]:

@@ -1,42 +1,31 @@
 """Runs the parts that `split` found at once and gives their samples in order. Called by whoever decodes.
 
 A part must begin with the very samples that the one before it would go on with. When it does not, or when anything
-fails, one run over the whole file has the word, and its error is the one that is told.
+fails, whoever asked runs one ffmpeg over the whole file, whose error is the one that is told.
 """
 
 import logging
 import sys
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Thread
 from typing import Self
 
+from worker.cpu import pick_cpus
 from worker.growing import Growing
-from worker.part_run import Chunks, Job, PartError, PartRun, fail
+from worker.part_run import Chunks, Job, PartRun, fail
 
 SPOOL_CHUNK_BYTES = 1 << 20
 
 logger = logging.getLogger(__name__)
 
 
-def decode_parts(job: Job, decode_whole: Callable[[], Iterable[bytes]]) -> Chunks:
-    """The samples of the file as they come; where parts failed, those of one run over the whole go on."""
-    given = 0
-    try:
-        for chunk in _decode(job):
-            given += len(chunk)
-            yield chunk
-    except PartError as error:
-        logger.warning("the file is decoded as one", extra={"error": str(error), "given_bytes": given})
-    else:
-        return
-    yield from _skip(decode_whole(), given)
-
-
-def _decode(job: Job) -> Chunks:
+def decode_parts(job: Job) -> Chunks:
+    """The samples of the file as they come. PartError when parts fail; those given by then are those of one run."""
     with ExitStack() as stack:
-        runs = [stack.enter_context(PartRun(job, part)) for part in job.parts]
+        cpus = pick_cpus(len(job.parts))
+        runs = [stack.enter_context(PartRun(job, *pair)) for pair in zip(job.parts, cpus, strict=True)]
         places = [job.scratch / f"part-{number}" for number in range(1, len(runs))]
         spools = [stack.enter_context(_Spool(run, place)) for run, place in zip(runs[1:], places, strict=True)]
         seam = b""
@@ -70,14 +59,6 @@ def _prove(chunks: Chunks, seam: bytes) -> Chunks:
         fail("a part begins with other samples than the one before it went on with")
     yield bytes(head)
     yield from chunks
-
-
-def _skip(chunks: Iterable[bytes], size: int) -> Chunks:
-    for chunk in chunks:
-        rest = chunk[size:]
-        size -= min(size, len(chunk))
-        if rest:
-            yield rest
 
 
 class _Spool:

@@ -12,6 +12,7 @@ from subprocess import PIPE, Popen
 from time import monotonic
 from typing import IO, NoReturn, Self, cast
 
+from worker.cpu import pin
 from worker.media import FFMPEG, FIRST_TRACK, TO_SAMPLES, read_only_as
 from worker.sandbox import STDERR_BYTES, STRICT, Limits, Sandbox
 from worker.sound import SAMPLE_BYTES
@@ -44,7 +45,7 @@ class Job:
 class PartRun:
     """It is killed when it has written enough, or when nobody wants more."""
 
-    def __init__(self, job: Job, part: Part) -> None:
+    def __init__(self, job: Job, part: Part, cpu: int | None = None) -> None:
         self._limits = job.limits
         self._is_first, self._is_last = part is job.parts[0], part is job.parts[-1]
         self._dropped_bytes = part.dropped_samples * SAMPLE_BYTES
@@ -54,6 +55,8 @@ class PartRun:
         with job.path.open("rb", buffering=0) as file:
             file.seek(part.offset)
             self._process = Popen(command, stdin=file, stdout=PIPE, stderr=PIPE, env={}, start_new_session=True)
+        if cpu is not None:
+            pin(self._process.pid, cpu)
 
     def __enter__(self) -> Self:
         return self

@@ -13,7 +13,9 @@ SURE_FROM = 0.8
 FEWEST_REPEATS = 4
 FEWEST_LOOPED_TOKENS = 24
 LONGEST_PERIOD = 48
-KEPT_REPEATS = 1
+MOST_TOKENS_A_SECOND = 10
+"""Of quick speech in any language; a loop writes more, or gives its words no time at all."""
+STAMP_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def choose_better(first: Decoded, second: Decoded) -> Decoded:
 
 
 def cut_loop(found: Decoded, first_stamp: int) -> Decoded:
-    """Of words said over and over at the end of a text too alike to be speech, the first time is kept."""
+    """Of words written over and over at the end of a text, without the time to say them, the first ones are kept."""
     if not is_repetitive(found):
         return found
     places = [i for i, token in enumerate(found.tokens) if token < first_stamp]
@@ -69,9 +71,25 @@ def cut_loop(found: Decoded, first_stamp: int) -> Decoded:
     if kept == len(places):
         return found
     end = places[kept - 1] + 1
+    if _has_time(found.tokens, end, first_stamp):
+        return found  # somebody does say it over and over, or plays it so
     closing = found.tokens[end : end + 1]  # the timestamp after the last word kept, if there is one
     tokens = found.tokens[:end] + (closing if closing and closing[0] >= first_stamp else ())
     return replace(found, tokens=tokens, guards=(*found.guards, "loop_cut"))
+
+
+def _has_time(tokens: Sequence[int], start: int, first_stamp: int) -> bool:
+    """Whether all words from this token on stand between two timestamps that leave time for them."""
+    words, opened_at = 0, None
+    for place, token in enumerate(tokens):
+        if token < first_stamp:
+            words += 1
+            continue
+        seconds = 0.0 if opened_at is None else (token - opened_at) * STAMP_SECONDS
+        if place >= start and words > seconds * MOST_TOKENS_A_SECOND:
+            return False
+        words, opened_at = 0, token
+    return words == 0
 
 
 def count_before_loop(tokens: Sequence[int]) -> int:

@@ -32,7 +32,7 @@ from worker.growing import Growing
 from worker.media import Media, TooHeavyError
 from worker.mp3_size import Blanked, find_size_field
 from worker.parallel import decode_parts
-from worker.part_run import Job
+from worker.part_run import Job, PartError
 from worker.sandbox import STRICT, Coming, Sandbox
 from worker.sound import BYTES_PER_SECOND, Sound
 from worker.split import READERS, find_parts
@@ -137,8 +137,12 @@ class Decoding:
         logger.info("decoding in parts", extra={"parts": len(parts)})
         limits = media.limit_decoding(self._max_seconds)
         job = Job(self._file.path, parts, limits, self._file.path.parent, self._sandbox)
-        for chunk in decode_parts(job, lambda: [bytes(media.decode(found, self._max_seconds, self._sandbox))]):
-            self._sound.append(chunk)
+        try:
+            for chunk in decode_parts(job):
+                self._sound.append(chunk)
+        except PartError as error:
+            logger.warning("the file is decoded as one", extra={"error": str(error), "given_bytes": self._sound.size})
+            self._read_file()
         return True
 
     def _read_pipe(self, demuxer: str) -> bool:
@@ -179,6 +183,7 @@ class Decoding:
             logger.debug("no second look", exc_info=True)  # what is wrong with the file, decoding tells
 
     def _read_file(self) -> None:
+        """By one ffmpeg; of what it gives only what comes behind the samples that are there."""
         self._file.wait()
         found = media.probe(self._file.path, self._max_seconds, self._sandbox)
         self._expect(found)

@@ -32,15 +32,16 @@ affinity:
             matchLabels: {{- include "transcription.selector" . | nindent 14 }}
   {{- end }}
 topologySpreadConstraints:
-  {{- if $own.topologySpreadConstraints }}
-  {{- toYaml $own.topologySpreadConstraints | nindent 2 }}
+  {{- $selector := dict "labelSelector" (dict "matchLabels" (include "transcription.selector" . | fromYaml)) }}
+  {{- range $own.topologySpreadConstraints }}
+  {{- /* One without a selector would count no pods. */}}
+  {{- list (hasKey . "labelSelector" | ternary . (merge (dict) . $selector)) | toYaml | nindent 2 }}
   {{- else }}
   - maxSkew: 1
     topologyKey: topology.kubernetes.io/zone
     whenUnsatisfiable: ScheduleAnyway
     matchLabelKeys: [pod-template-hash]
-    labelSelector:
-      matchLabels: {{- include "transcription.selector" . | nindent 8 }}
+    {{- toYaml $selector | nindent 4 }}
   {{- end }}
 {{- end }}
 

@@ -8,21 +8,13 @@ from typing import Any
 import pytest
 import yaml
 
-from controller.job_builder import build_job
-from controller.settings import ControllerSettings
-from tests.support.controller_fakes import a_transcription
+from tests.support.chart_values import MATRIX, build_worker_job
 from tests.support.kubectl import Kubectl, Manifest
 from tests.support.speech import ROOT
 from tests.support.transcriptions import an_id
 
 APART = ("--set", "crds.enabled=false", "--set", "api.service.nodePort=null")
 """The definition and the port are the dev release's."""
-VALUES = {
-    "no values": (),
-    "dev values": ("--values", "dev/values.yaml"),
-    "S3 for trials": ("--set", "trialS3.enabled=true", "--set", "trialS3.secret=s3"),
-    "every value": ("--values", "tests/programs/chart/every-value.yaml"),
-}
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +27,16 @@ def place(kubectl: Kubectl) -> Iterator[Kubectl]:
     own.run("delete", "namespace", own.namespace, "--wait=false")
 
 
-@pytest.fixture(params=list(VALUES))
+@pytest.fixture(params=list(MATRIX))
 def objects(request: pytest.FixtureRequest, place: Kubectl) -> list[Manifest]:
     """What an install in that namespace would make, beside the dev release."""
     words = ["template", "dry", "charts/transcription", "--namespace", place.namespace, *APART]
-    helm = [str(ROOT / ".dev/bin/helm"), *words, *VALUES[request.param]]
+    files = [f"--values={path}" for path in MATRIX[request.param]]
+    helm = [str(ROOT / ".dev/bin/helm"), *words, *files]
     text = subprocess.run(helm, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    # a helper object of the values file lies where that file says
-    return [found for found in yaml.safe_load_all(text) if found and found["kind"] != "ConfigMap"]
+    # a helper object of the values file lies where that file says, and no Prometheus operator is here
+    left_out = {"ConfigMap", "PodMonitor", "PrometheusRule"}
+    return [found for found in yaml.safe_load_all(text) if found and found["kind"] not in left_out]
 
 
 def dry_run(place: Kubectl, objects: list[Manifest]) -> str:
@@ -64,16 +58,6 @@ def without_classes(spec: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in spec.items() if key not in {"priorityClassName", "runtimeClassName"}}
 
 
-def build_worker(objects: list[Manifest], monkeypatch: pytest.MonkeyPatch) -> Manifest:
-    """The template of worker pods, by the settings that the controller would read."""
-    (controller,) = [o for o in objects if o["kind"] == "Deployment" and o["metadata"]["name"] == "dry-controller"]
-    for entry in controller["spec"]["template"]["spec"]["containers"][0]["env"]:
-        if "value" in entry:
-            monkeypatch.setenv(entry["name"], entry["value"])
-    template: Manifest = build_job(a_transcription(), 1, ControllerSettings())["spec"]["template"]
-    return template
-
-
 def test_the_api_server_takes_every_object_of_the_chart(place: Kubectl, objects: list[Manifest]) -> None:
     # a pod is refused while its account is not there
     objects = [as_pod(o["metadata"]["name"], o) if o["kind"] == "Pod" else o for o in objects]
@@ -82,13 +66,11 @@ def test_the_api_server_takes_every_object_of_the_chart(place: Kubectl, objects:
     assert all(line.endswith("serverside-applied (server dry run)") for line in said)
 
 
-def test_a_namespace_for_restricted_pods_alone_takes_each_of_ours(
-    place: Kubectl, objects: list[Manifest], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_namespace_for_restricted_pods_alone_takes_each_of_ours(place: Kubectl, objects: list[Manifest]) -> None:
     templates = {o["metadata"]["name"]: o["spec"]["template"] for o in objects if o["kind"] in {"Deployment", "Job"}}
     pods = [as_pod(name, template) for name, template in templates.items()]
     pods += [as_pod(o["metadata"]["name"], o) for o in objects if o["kind"] == "Pod"]
-    pods.append(as_pod("dry-worker", build_worker(objects, monkeypatch)))
+    pods.append(as_pod("dry-worker", build_worker_job(objects)["spec"]["template"]))
     assert len(dry_run(place, pods).splitlines()) == len(pods) >= 4
 
 

@@ -10,6 +10,7 @@ import pytest
 from crds.reasons import Reason
 from crds.transcriptionjob import API_VERSION, KIND, MANAGED_BY, MANAGED_BY_LABEL, NAME_LABEL, PLURAL, State
 from crds.worker import build_job_name
+from tests.support.admin import Admin
 from tests.support.arena import SOURCE, Arena, OpenArena
 from tests.support.kubectl import Kubectl
 from tests.support.transcriptions import TJ
@@ -69,6 +70,11 @@ def test_nothing_is_made_and_the_status_stays_when_another_manages_it(arena: Are
     assert arena.reasons(theirs) == []
 
 
+def pods_go_first(admin: Admin) -> bool:
+    """Whether a namespace waits for its pods before it takes anything else; before 1.33 the order was any."""
+    return int(admin.ask("GET", "/version")["minor"].rstrip("+")) >= 33
+
+
 def test_nothing_new_is_tried_twice_when_the_namespace_terminates(open_one: OpenArena) -> None:
     with open_one() as doomed:
         running, asleep = doomed.ask("running"), doomed.ask("asleep", suspend=True)
@@ -76,11 +82,12 @@ def test_nothing_new_is_tried_twice_when_the_namespace_terminates(open_one: Open
         doomed.until_state(asleep, State.SUSPENDED)
         doomed.kubectl.run("delete", "namespace", doomed.namespace, "--wait=false")
         doomed.until_deleting(pod)
-        doomed.change(asleep, suspend=False)
-        status = doomed.until_settled(asleep)
-        assert status.failure is not None
-        assert status.failure.reason == Reason.JOB_REFUSED
-        assert doomed.controller.count_calls("POST", "jobs") == 2
+        if pods_go_first(doomed.admin):
+            doomed.change(asleep, suspend=False)
+            status = doomed.until_settled(asleep)
+            assert status.failure is not None
+            assert status.failure.reason == Reason.JOB_REFUSED
+            assert doomed.controller.count_calls("POST", "jobs") == 2
         doomed.node.obey(pod)
         for name in (running, asleep):
             doomed.until_gone(PLURAL, name, 60)

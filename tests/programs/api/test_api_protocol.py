@@ -122,6 +122,27 @@ def test_trailers_are_no_headers(live: LiveApi) -> None:
 def test_a_head_that_may_be_read_in_two_ways_is_refused(live: LiveApi, head: bytes) -> None:
     reply = exchange(live.port, head)
     assert (reply.status, reply.is_closed) == (400, True)
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert (reply.json["status"], reply.json["code"]) == (400, "bad_request")
+
+
+def test_the_refusal_is_in_the_envelope_when_an_openai_client_is_refused(live: LiveApi) -> None:
+    reply = exchange(live.port, b"GET /v1/models HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
+    assert (reply.status, reply.is_closed) == (400, True)
+    assert reply.json["error"]["code"] == "bad_request"
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        pytest.param(b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414, id="path"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 70_000 + b"\r\n\r\n", 431, id="header"),
+    ],
+)
+def test_the_refusal_is_a_problem_when_a_head_is_too_large(live: LiveApi, head: bytes, status: int) -> None:
+    reply = exchange(live.port, head)
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert (reply.status, reply.json["status"], reply.json["code"]) == (status, status, "bad_request")
 
 
 def test_requests_in_a_row_are_answered_in_their_order(live: LiveApi) -> None:
@@ -170,6 +191,7 @@ def test_only_probes_are_served_to_a_crowd(monkeypatch: pytest.MonkeyPatch) -> N
     with serve(FakeStore(), FakeUploads()) as crowded:
         refused = exchange(crowded.port, build_request("GET", f"{BASE}/jobs"))
         assert (refused.status, refused.is_closed) == (503, True)
+        assert (refused.json["code"], refused.headers["retry-after"]) == ("unavailable", "2")
         assert exchange(crowded.port, HEALTH).status == 200
 
 

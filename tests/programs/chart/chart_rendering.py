@@ -11,10 +11,9 @@ from typing import Any
 
 import yaml
 
-ROOT = Path(__file__).parents[3]
+from tests.support.chart_values import ROOT
+
 CHART = ROOT / "charts/transcription"
-DEV_VALUES = ROOT / "dev/values.yaml"
-FULL_VALUES = Path(__file__).with_name("every-value.yaml")
 NAMESPACE, RELEASE = "media", "scribe"
 
 Manifest = dict[str, Any]
@@ -31,15 +30,18 @@ def find_helm() -> Path:
 class Chart:
     helm: Path
 
+    namespace: str = NAMESPACE
+    release: str = RELEASE
+
     def run(self, *words: str | Path) -> "subprocess.CompletedProcess[str]":
-        command = [self.helm, *words, "--namespace", NAMESPACE]
+        command = [self.helm, *words, "--namespace", self.namespace]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     @cache  # noqa: B019  # one chart for the session
     def render(self, *values: Path) -> list[Manifest]:
         """Every object that an install would make."""
         files = [word for path in values for word in ("--values", path)]
-        done = self.run("template", RELEASE, CHART, *files)
+        done = self.run("template", self.release, CHART, *files)
         assert done.returncode == 0, done.stderr
         return [manifest for manifest in yaml.load_all(done.stdout, yaml.CSafeLoader) if manifest]
 
@@ -79,7 +81,7 @@ def read_values() -> Manifest:
 
 
 def read_rows() -> list[Row]:
-    """The values that carry a `# --` comment, in their order."""
+    """The values that carry a `# --` comment, behind them or on the line before, in their order."""
     return list(_scan((CHART / "values.yaml").read_text().splitlines()))
 
 
@@ -95,17 +97,17 @@ def leaf_paths(values: Manifest, documented: set[str], prefix: str = "") -> Iter
 
 def _scan(lines: list[str]) -> Iterator[Row]:
     parents: list[tuple[int, str]] = []
-    text = ""
+    before = ""
     for line in lines:
         if comment := re.fullmatch(r" *# -- (.+)", line):
-            text = comment[1]
-        elif entry := re.fullmatch(r"( *)([A-Za-z0-9]+):(.*)", line):
+            before = comment[1]
+        elif entry := re.fullmatch(r"( *)([A-Za-z0-9]+):(.*?)(?:  # -- (.+))?", line):
             indent = len(entry[1])
             parents = [parent for parent in parents if parent[0] < indent] + [(indent, entry[2])]
-            if text:
+            if text := entry[4] or before:
                 path = ".".join(name for _, name in parents)
                 yield Row(path, entry[3].strip() or _find_default(path), text)
-            text = ""
+            before = ""
 
 
 def _find_default(path: str) -> str:

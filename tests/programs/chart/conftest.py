@@ -1,7 +1,9 @@
 """The chart as Helm renders it, once for each set of values."""
 
 import pytest
-from chart_rendering import DEV_VALUES, FULL_VALUES, Chart, find_helm
+from chart_rendering import Chart, find_helm
+
+from tests.support.chart_values import DEV_VALUES, FULL_VALUES, MATRIX
 
 
 @pytest.fixture(scope="session")
@@ -14,6 +16,12 @@ def rendered(request: pytest.FixtureRequest, chart: Chart) -> list[dict[str, obj
     """All objects, with each of three sets of values."""
     files = {"no values": (), "dev values": (DEV_VALUES,), "every value": (FULL_VALUES,)}[request.param]
     return chart.render(*files)
+
+
+@pytest.fixture(scope="session", params=MATRIX)
+def drawn(request: pytest.FixtureRequest, chart: Chart) -> list[dict[str, object]]:
+    """All objects, with each set of values that there is."""
+    return chart.render(*MATRIX[request.param])
 
 
 @pytest.fixture(scope="session")

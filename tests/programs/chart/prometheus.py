@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from chart_rendering import NAMESPACE, ROOT
+from chart_rendering import NAMESPACE
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
 from api.metrics import Metrics as ApiMetrics
 from controller.metrics import Metrics as ControllerMetrics
+from tests.support.chart_values import ROOT
 
 METRIC = re.compile(r"\btranscription_\w+")
 SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}

@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
-from chart_rendering import FULL_VALUES, Chart, Manifest
+from chart_rendering import Chart, Manifest
 from test_chart_pods import find, pod_of, read_worker, render
+
+from tests.support.chart_values import FULL_VALUES
 
 PARTS = ("api", "controller", "worker")
 EVERY_PART = pytest.mark.parametrize("part", PARTS)
@@ -121,3 +123,11 @@ def test_what_workers_report_has_a_line_of_its_own(rendered: list[Manifest]) -> 
     ((resource),) = rule["resourceRules"]
     assert (resource["resources"], resource["verbs"]) == (["transcriptionjobs/status"], ["patch"])
     assert level["limited"]["limitResponse"]["type"] == "Queue"
+
+
+def test_the_self_test_reaches_what_it_tries_and_is_reached_by_nobody(rendered: list[Manifest]) -> None:
+    spec = spec_of(rendered, "selftest")
+    pod = find(rendered, "Pod", "scribe-selftest")
+    assert spec["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    assert spec["ingress"] == []
+    assert spec["egress"] == spec_of(rendered, "worker")["egress"]

@@ -2,7 +2,9 @@ from typing import Any
 
 import pytest
 import yaml
-from chart_rendering import CHART, NAMESPACE, RELEASE, ROOT, Chart, Manifest
+from chart_rendering import CHART, NAMESPACE, RELEASE, Chart, Manifest
+
+from tests.support.chart_values import ROOT
 
 CLUSTER_KINDS = {
     "ClusterRole",
@@ -47,8 +49,8 @@ def test_every_part_is_there_with_any_values(rendered: list[Manifest]) -> None:
     assert wanted <= {found["kind"] for found in rendered}
 
 
-def test_every_object_is_in_the_namespace_of_the_release(rendered: list[Manifest]) -> None:
-    for found in rendered:
+def test_every_object_is_in_the_namespace_of_the_release(drawn: list[Manifest]) -> None:
+    for found in drawn:
         wanted = None if found["kind"] in CLUSTER_KINDS else NAMESPACE
         assert found["metadata"].get("namespace") == wanted, found["metadata"]["name"]
 
@@ -57,9 +59,11 @@ def read_chart_version() -> str:
     return str(yaml.safe_load((CHART / "Chart.yaml").read_text())["version"])
 
 
-def test_every_object_and_pod_says_what_it_is_and_who_manages_it(rendered: list[Manifest]) -> None:
-    templates = [found["spec"]["template"] for found in of_kind(rendered, "Deployment")]
-    for found in [found for found in rendered + templates if found.get("kind") != "ConfigMap"]:
+def test_every_object_and_pod_says_what_it_is_and_who_manages_it(drawn: list[Manifest]) -> None:
+    own = [found for found in drawn if found["metadata"]["name"] != "scribe-more"]
+    templates = [found["spec"]["template"] for found in own if "template" in found.get("spec", {})]
+    assert len(templates) == len(of_kind(own, "Deployment")) + len(of_kind(own, "Job"))
+    for found in own + templates:
         labels = found["metadata"]["labels"]
         assert labels["app.kubernetes.io/managed-by"] == "Helm"
         names = {label.partition("/")[2] for label in labels if label.startswith("app.kubernetes.io/")}

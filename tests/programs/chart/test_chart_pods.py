@@ -7,6 +7,8 @@ import pytest
 import yaml
 from chart_rendering import CHART, RELEASE, Chart, Manifest
 
+from crds.reasons import ExitCode
+
 WORKER_POLICY = "request.userInfo.username == 'system:serviceaccount:media:scribe-worker'"
 
 
@@ -43,7 +45,11 @@ def test_what_the_values_say_of_a_pod_is_in_it(full: list[Manifest], part: str) 
     assert pod["nodeSelector"] == {"disk": "ssd"}
     assert pod["tolerations"] == [{"key": "control", "operator": "Exists"}]
     assert pod["affinity"] == {"nodeAffinity": {}}
-    assert [spread["topologyKey"] for spread in pod["topologySpreadConstraints"]] == ["rack"]
+    (spread,) = pod["topologySpreadConstraints"]
+    selector = find(full, "Deployment", f"scribe-{part}")["spec"]["selector"]
+    assert (spread["topologyKey"], spread["labelSelector"]) == ("rack", selector), (
+        "without a selector it counts no pods"
+    )
     assert pod["priorityClassName"] == "system-cluster-critical"
     assert {"name": "EXTRA", "value": "1"} in container["env"]
     assert {"name": "extra", "configMap": {"name": "extra"}} in pod["volumes"]
@@ -168,9 +174,12 @@ def test_a_job_fills_the_claim_that_workers_read(full: list[Manifest]) -> None:
     (job,) = jobs_of(full)
     pod, (container,) = job["spec"]["template"]["spec"], job["spec"]["template"]["spec"]["containers"]
     assert container["image"] == read_worker(full)["image"]
-    assert container["args"][1:] == ["turbo", "large-v3"]
+    assert container["command"] == ["python3", "-m", "worker.warm_up", "/claim"]
+    assert container["args"] == ["turbo", "large-v3"]
+    (extra,) = container["env"]
+    assert extra in read_worker(full)["env"], "it goes to the internet by the same proxy"
     assert {"name": "models", "persistentVolumeClaim": {"claimName": "models"}} in pod["volumes"]
-    assert {"name": "models", "mountPath": "/models"} in container["volumeMounts"]
+    assert {"name": "models", "mountPath": "/claim"} in container["volumeMounts"]
 
 
 def test_the_job_for_models_is_as_restricted_as_the_others(full: list[Manifest]) -> None:
@@ -184,9 +193,24 @@ def test_the_job_for_models_is_as_restricted_as_the_others(full: list[Manifest])
 
 def test_another_job_is_made_when_the_list_of_models_changes(chart: Chart) -> None:
     claim = "worker.modelSource.volumeClaim=whisper"
-    names = [jobs_of(render(chart, claim, f"worker.warmUp={{{models}}}")) for models in ("tiny", "tiny", "base")]
-    first, again, other = (job["metadata"]["name"] for (job,) in names)
+    settings = ("worker.warmUp={tiny}", "worker.warmUp={tiny}", "worker.warmUp={base}")
+    first, again, other = (
+        job["metadata"]["name"] for setting in settings for job in jobs_of(render(chart, claim, setting))
+    )
     assert first == again != other
+
+
+def test_another_job_is_made_when_its_pod_would_change_since_a_job_cannot(chart: Chart) -> None:
+    wanted = ("worker.modelSource.volumeClaim=whisper", "worker.warmUp={tiny}")
+    settings = ("worker.model=tiny", "worker.resources.limits.memory=8Gi", "commonLabels.cost=media")
+    names = {job["metadata"]["name"] for setting in settings for job in jobs_of(render(chart, *wanted, setting))}
+    assert len(names) == len(settings)
+
+
+def test_a_model_that_nobody_knows_is_not_tried_again(full: list[Manifest]) -> None:
+    (job,) = jobs_of(full)
+    (rule,) = job["spec"]["podFailurePolicy"]["rules"]
+    assert (rule["action"], rule["onExitCodes"]["values"]) == ("FailJob", [ExitCode.MODEL_UNKNOWN])
 
 
 def test_models_without_a_claim_to_keep_them_are_refused(chart: Chart) -> None:

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 import yaml
-from chart_rendering import CHART, ROOT, Manifest, find_helm
+from chart_rendering import CHART, Manifest, find_helm
 
 from dev import kustomize
+from tests.support.chart_values import ROOT
 
 FOLDER = ROOT / "deploy/kustomize"
 

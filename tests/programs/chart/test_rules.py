@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 import yaml
-from chart_rendering import CHART, NAMESPACE, RELEASE, ROOT, Chart, read_values
+from chart_rendering import CHART, NAMESPACE, RELEASE, Chart, read_values
 from prometheus import build_unit_test, check_queries, exposed, labels_in, named_in, run_promtool
+
+from tests.support.chart_values import ROOT
 
 VALUES = Path(__file__).with_name("monitoring-values.yaml")
 CASES = yaml.safe_load(Path(__file__).with_name("alerts.yaml").read_text())

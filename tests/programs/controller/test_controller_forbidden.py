@@ -92,7 +92,7 @@ def test_case_101_a_fragment_hides_no_host(path: str) -> None:
         (["169.254.169.254"], "metadata"),
         (["93.184.215.14", "::1"], "loopback"),
         (["::1", "93.184.215.14"], "loopback"),
-        (["10.96.0.1"], "private"),
+        pytest.param(["10.96.0.1"], "private", id="case_105_an_alias_of_a_service"),
         (["64:ff9b::a9fe:a9fe"], "metadata"),
         (["93.184.215.14"], "port"),
     ],

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from api.row import parse_row
 from crds.transcriptionjob import State
-from tests.support.api_fakes import Caller, FakeStore, FakeUploads, a_result, a_row
+from tests.support.api_fakes import Caller, FakeStore, FakeUploads, a_manifest, a_result, a_row
 
 BASE = "/api/upload-video"
 FAILED = {"state": "Failed", "attempt": 1, "failure": {"reason": "NoAudio", "message": "No.", "retryable": False}}
@@ -60,6 +61,19 @@ def test_a_failed_job_is_in_the_queue_again_when_it_is_retried(client: Caller, s
     assert "error" not in body
     assert client.get(f"{BASE}/status/a").json() == body
     assert send(client, ACTS[1])[0] == 409
+
+
+def test_a_retry_is_refused_when_the_job_was_cancelled_before_the_last_one_began(
+    client: Caller, store: FakeStore
+) -> None:
+    manifest = a_manifest("a", status=FAILED)
+    manifest["spec"] |= {"retries": 1, "cancel": True}
+    store.rows.see(parse_row(manifest))
+    assert client.get(f"{BASE}/status/a").json()["status"] == "failed"
+    status, body = send(client, ACTS[1])
+    assert (status, body["code"], body["job"]["status"]) == (409, "job_not_failed", "failed")
+    assert "new request" in body["detail"]
+    assert ("write", "a") not in store.asked
 
 
 @pytest.mark.parametrize("state", [DONE, FAILED])

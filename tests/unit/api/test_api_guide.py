@@ -11,11 +11,12 @@ from api.errors import Code
 from api.guard import MAX_HEADER_BYTES, MAX_QUERY_BYTES
 from api.listing import MAX_LIMIT
 from api.openapi.webhooks import CALLBACKS
+from api.receive import MAX_RESULT_NODES
 from api.schemas import Options, Problem, StatusDocument
 from api.settings import MIB, ApiSettings
-from api.strict_json import MAX_DEPTH
+from api.strict_json import MAX_DEPTH, MAX_NODES
 from api.watching import MAX_WAIT_SECONDS
-from tests.support.api_fakes import Caller
+from tests.support.api_fakes import VIDEO_URL, Caller
 
 ROOT = Path(__file__).parents[3]
 GUIDE = (ROOT / "docs/api.md").read_text(encoding="utf-8")
@@ -77,6 +78,12 @@ def test_every_document_of_the_guide_is_what_the_api_sends() -> None:
     assert len(snippets("json")) == 4
 
 
+def test_the_problem_of_the_guide_is_what_a_wrong_language_gets(client: Caller) -> None:
+    asked = {"video_url": VIDEO_URL, "language": "xx"}
+    shown = [document for document in map(json.loads, snippets("json")) if "errors" in document]
+    assert shown == [client.post("/api/upload-video/request-process", json=asked).json()]
+
+
 def test_the_python_of_the_guide_is_python() -> None:
     (snippet,) = snippets("python")
     assert compile(snippet, "docs/api.md", "exec")
@@ -109,6 +116,7 @@ def test_the_limits_of_the_guide_are_those_of_the_api() -> None:
         "the body of `POST result`": f"{default('max_result_bytes') // MIB} MiB",
         "the body of `/v1/audio/transcriptions`": f"{default('max_audio_bytes') // MIB} MiB",
         "depth of JSON": str(MAX_DEPTH),
+        "values in a JSON body, in that of `POST result`": f"{MAX_NODES:,}, {MAX_RESULT_NODES:,}",
         "headers, query": f"{MAX_HEADER_BYTES // 1024} KiB, {MAX_QUERY_BYTES // 1024} KiB",
         "requests of one caller": f"{default('rate_requests'):,} in {default('rate_seconds')} seconds",
         "unfinished jobs": f"{default('max_live_jobs'):,}",

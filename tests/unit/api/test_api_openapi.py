@@ -139,6 +139,17 @@ def test_every_operation_but_the_probes_answers_errors_alike(document: Document)
                 assert answer["$ref"].startswith("#/components/responses/OpenAI") == path.startswith("/v1/")
 
 
+def test_the_example_of_a_refused_request_is_what_a_wrong_language_gets(client: Caller, document: Document) -> None:
+    answer = client.post("/api/upload-video/process-video", json=PROCESS | {"language": "xx"})
+    published = document["components"]["responses"]["UnprocessableContent"]
+    example = published["content"]["application/problem+json"]["example"]
+    assert example == {name: answer.json()[name] for name in example}
+
+
+def test_any_operation_may_say_that_a_request_cannot_be_read(operations: dict[str, Document]) -> None:
+    assert [name for name, operation in operations.items() if "400" not in operation["responses"]] == []
+
+
 def test_what_says_when_to_come_again_is_declared(document: Document) -> None:
     answers = document["components"]["responses"]
     assert all("Retry-After" in answers[name]["headers"] for name in ("TooManyRequests", "ServiceUnavailable"))

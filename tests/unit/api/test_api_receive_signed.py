@@ -94,7 +94,7 @@ def test_case_121_a_time_that_is_none_is_refused(guarded: Caller, change: str) -
 
 
 @pytest.mark.parametrize(("age", "status"), [(301, 401), (-301, 401), (300, 200), (-300, 200)])
-def test_case_121_and_124_the_window_is_five_minutes(guarded: Caller, age: float, status: int) -> None:
+def test_case_121_the_window_is_five_minutes(guarded: Caller, age: float, status: int) -> None:
     assert post(guarded, signed(age_seconds=age))[0] == status
 
 
@@ -112,6 +112,16 @@ def test_case_123_a_replay_has_no_second_effect(guarded: Caller, uploads: FakeUp
     headers = signed()
     assert [post(guarded, headers) for _ in range(3)] == [(200, None)] * 3
     assert len(kept(uploads)) == 1
+
+
+def test_case_124_a_replay_after_five_minutes_is_refused(guarded: Caller, uploads: FakeUploads) -> None:
+    headers = signed()
+    assert post(guarded, headers) == (200, None)
+    before = dict(uploads.objects)
+    state = guarded.app.state
+    state.parts = replace(state.parts, now=lambda: NOW + timedelta(seconds=301))
+    assert post(guarded, headers) == (401, "invalid_signature")
+    assert uploads.objects == before
 
 
 @pytest.mark.parametrize("message_id", ["msg_uid-of-a_1.1", "x" * 10_000])

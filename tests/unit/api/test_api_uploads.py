@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import re
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
@@ -11,6 +12,7 @@ from typing import Any, ClassVar, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from botocore.exceptions import EndpointConnectionError, NoCredentialsError, SSLError
 from pydantic import ValidationError
 
 from api.doors import RangeError, StoredObject, UnavailableError
@@ -191,12 +193,45 @@ def refusing(status: int, code: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("status", "code"),
-    [(404, "NoSuchBucket"), (403, "InvalidAccessKeyId"), (403, "SignatureDoesNotMatch"), (400, "IllegalLocation")],
+    ("status", "code", "values"),
+    [
+        (404, "NoSuchBucket", "s3.bucket"),
+        (403, "InvalidAccessKeyId", "the keys in api.s3Secret"),
+        (403, "SignatureDoesNotMatch", "the keys in api.s3Secret"),
+        (400, "IllegalLocation", "the s3 values"),
+        (404, "404", "s3.endpoint"),
+    ],
 )
-def test_the_bucket_cannot_be_used_when_s3_refuses_it(status: int, code: str) -> None:
-    with pytest.raises(UnavailableError, match=code):
+def test_the_bucket_cannot_be_used_when_s3_refuses_it(status: int, code: str, values: str) -> None:
+    with pytest.raises(UnavailableError, match=f"{code}; see {values}"):
         CannedS3(refusing(status, code)).run(S3Uploads.look)
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (SSLError(endpoint_url="https://s3", error="self-signed"), "self-signed; see s3.caBundle"),
+        (EndpointConnectionError(endpoint_url="http://s3"), '"http://s3"; see s3.endpoint'),
+        (NoCredentialsError(), "credentials; see the keys in api.s3Secret"),
+        (TimeoutError(), "TimeoutError; see s3.endpoint"),
+    ],
+)
+def test_the_values_are_named_when_s3_is_out_of_reach(
+    fault: Exception, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: Any) -> None:
+        raise fault
+
+    async def look() -> None:
+        uploads = S3Uploads(some_settings())
+        monkeypatch.setattr(uploads._inside, "list_objects_v2", fail)
+        try:
+            await uploads.look()
+        finally:
+            await uploads.stop()
+
+    with pytest.raises(UnavailableError, match=f"S3 cannot be reached: .*{re.escape(words)}"):
+        asyncio.run(look())
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.cpu import count_cpus, count_free_bytes
+from worker.cpu import count_cpus, count_free_bytes, pick_cpus
 
 GIB = 1024**3
 
@@ -59,3 +59,14 @@ def test_cpus_are_all_of_them_where_there_is_no_limit(tmp_path: Path) -> None:
     assert count_cpus(tmp_path) == available
     limit(tmp_path, cpu_max="max 100000")
     assert count_cpus(tmp_path) == available
+
+
+def test_programs_at_once_get_a_cpu_each() -> None:
+    allowed = os.sched_getaffinity(0)
+    picked = pick_cpus(len(allowed))
+    assert set(picked) == allowed
+
+
+def test_programs_stay_free_when_there_are_more_of_them_than_cpus() -> None:
+    count = len(os.sched_getaffinity(0)) + 1
+    assert pick_cpus(count) == [None] * count

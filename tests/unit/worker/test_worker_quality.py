@@ -74,6 +74,19 @@ def test_a_loop_is_cut_and_told_and_keeps_the_time_of_its_words() -> None:
     assert cut.guards == ("loop_cut",)
 
 
+def test_words_stay_when_each_time_they_are_said_has_time_for_them() -> None:
+    tokens = tuple(token for n in range(12) for token in (STAMP + 100 * n, 5, 6, 7, 8, 9, STAMP + 100 * n + 90))
+    found = replace(LOOPING, tokens=tokens)
+    assert cut_loop(found, STAMP) is found
+
+
+@pytest.mark.parametrize("end", [(), (STAMP + 110,)], ids=["no end", "too soon an end"])
+def test_a_loop_is_cut_when_its_last_words_have_no_time(end: tuple[int, ...]) -> None:
+    said = tuple(token for n in range(2) for token in (STAMP + 50 * n, 5, 6, STAMP + 50 * n + 40))
+    found = replace(LOOPING, tokens=(*said, STAMP + 100, *((5, 6) * 40), *end))
+    assert cut_loop(found, STAMP).guards == ("loop_cut",)
+
+
 def test_repeated_words_of_a_text_that_is_not_too_alike_stay() -> None:
     found = replace(GOOD, tokens=(STAMP, *([5, 6] * 20), STAMP + 100))
     assert cut_loop(found, STAMP) is found
