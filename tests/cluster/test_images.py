@@ -11,7 +11,7 @@ import pytest
 from dev import docker, images
 from tests.support.speech import ROOT
 
-COMPILER = re.compile(r"(.*-)?(gcc|cc|[gc]\+\+|cpp|clang|tcc|as|ld|make|cmake|go|rustc)(-?\d[\d.]*|\.[a-z]{3,4})?")
+COMPILER = re.compile(r"(.*-)?(gcc|cc1?|[gc]\+\+|cpp|clang|tcc|as|ld|make|cmake|go|rustc)(-[\d.]+|\.[a-z]{3,4})?")
 FOR_PEOPLE = {"sh", "dash", "bash", "busybox", "perl", "apt", "apt-get", "dpkg", "tar", "curl", "wget", "su", "mount"}
 INSTALLERS = {"pip", "ensurepip"}
 LOOK = (ROOT / "tests/support/image_contents.py").read_text()

@@ -10,6 +10,7 @@ GUIDES = [
     "README.md",
     "CONTRIBUTING.md",
     "docs/api.md",
+    "docs/images.md",
     "docs/metrics.md",
     "docs/walkthrough.md",
     "charts/transcription/README.md",
