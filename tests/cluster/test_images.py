@@ -28,10 +28,8 @@ def look_at(image: images.Image) -> Look:
     engine = docker.find()
     name = images.full_name(engine, image)
     words = ("--rm", "--interactive", "--network=none", "--read-only", "--user=0", "--entrypoint=python3", name, "-")
-    return Look(
-        json.loads(engine.output("inspect", "--format", "{{json .Config}}", name)),
-        json.loads(engine.output("run", *words, stdin=LOOK)),
-    )
+    inside = json.loads(engine.output("run", *words, stdin=LOOK))  # which brings the image, if the registry alone has it
+    return Look(json.loads(engine.output("inspect", "--format", "{{json .Config}}", name)), inside)
 
 
 @pytest.fixture(scope="module", params=images.PRODUCT, ids=lambda image: image.name)
