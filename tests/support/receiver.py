@@ -75,8 +75,9 @@ class Receiver:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 self.send_response(answer)
                 self.send_header("Content-Length", "0")
-                self.end_headers()
+                # before the answer goes out, so that deliveries stand in the order in which they were answered
                 receiver._deliveries.put(Delivery(self.path, headers, body, answer))
+                self.end_headers()
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 pass

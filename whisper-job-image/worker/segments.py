@@ -72,6 +72,32 @@ def _build(piece: Piece, found: Decoded, start: float, end: float, tokens: list[
     }
 
 
+def spans_of(segments: Sequence[dict[str, Any]]) -> list[tuple[float, float]]:
+    """Where each begins and ends, in seconds, before the alignment of words moves that."""
+    return [(segment["start"], segment["end"]) for segment in segments]
+
+
+def restore_times(segments: Sequence[dict[str, Any]], spans: Sequence[tuple[float, float]]) -> None:
+    """Give a segment whose words have got no time at all its own again, and each word a share of it by its length.
+
+    Whisper's alignment may lose its way and put all words of a sentence into one moment; what is said there would
+    then be dropped as a segment of no length.
+    """
+    for segment, (start, end) in zip(segments, spans, strict=True):
+        words = segment.get("words")
+        if words and segment["start"] >= segment["end"] and start < end:
+            segment["start"], segment["end"] = start, end
+            _share_out(words, start, end)
+
+
+def _share_out(words: Sequence[dict[str, Any]], start: float, end: float) -> None:
+    a_letter = (end - start) / sum(len(word["word"]) for word in words)
+    for word in words:
+        word["start"] = round(start, 2)
+        start += a_letter * len(word["word"])
+        word["end"] = round(start, 2)
+
+
 def clear_empty(segments: Sequence[dict[str, Any]]) -> None:
     """As whisper does: a segment of no length or no text says nothing."""
     for segment in segments:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from worker.quality import Decoded
-from worker.segments import Piece, clear_empty, cut_segments
+from worker.segments import Piece, clear_empty, cut_segments, restore_times, spans_of
 
 STAMP = 1000
 PIECE = Piece(6000, 2500)
@@ -50,3 +50,25 @@ def test_segments_of_no_length_or_no_words_say_nothing() -> None:
     ]
     clear_empty(segments)
     assert [(part["text"], part["tokens"]) for part in segments] == [("", []), ("", []), (" b", [3])]
+
+
+def a_segment(start: float, end: float, *words: tuple[str, float, float]) -> dict[str, Any]:
+    timed = [{"word": word, "start": begin, "end": stop, "probability": 0.5} for word, begin, stop in words]
+    return {"start": start, "end": end, "words": timed}
+
+
+def test_words_share_the_time_of_their_segment_when_the_alignment_gave_them_none() -> None:
+    segments = [a_segment(14.0, 16.8), a_segment(18.28, 19.6)]
+    spans = spans_of(segments)
+    segments[0] |= a_segment(14.2, 16.8, (" on", 14.2, 16.8))
+    segments[1] |= a_segment(16.84, 16.84, (" The", 16.84, 16.84), (" phone.", 16.84, 16.84))
+    restore_times(segments, spans)
+    assert segments[0] == a_segment(14.2, 16.8, (" on", 14.2, 16.8)), "what has a time keeps it"
+    assert segments[1] == a_segment(18.28, 19.6, (" The", 18.28, 18.76), (" phone.", 18.76, 19.6))
+
+
+def test_a_segment_without_words_or_time_of_its_own_stays_empty() -> None:
+    for segment in (a_segment(3.0, 3.0), a_segment(3.0, 3.0, (" a", 3.0, 3.0))):
+        before = a_segment(3.0, 3.0) | segment
+        restore_times([segment], [(3.0, 3.0)])
+        assert segment == before

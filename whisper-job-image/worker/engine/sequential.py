@@ -15,6 +15,7 @@ from whisper import audio, tokenizer
 from worker.checkpoint import Checkpoints
 from worker.continuation import Continuation
 from worker.engine.mel import LongMel
+from worker.segments import restore_times, spans_of
 from worker.sound import Sound
 
 UNSURE = 0.5
@@ -98,8 +99,10 @@ def _watched(model: Any, meter: _Meter, continuation: Continuation, mel: Any) ->
         meter.temperature = result.temperature
         return result
 
-    def time_words_on(*, last_speech_timestamp: float, **others: Any) -> None:
-        time_words(last_speech_timestamp=continuation.find_last_speech(last_speech_timestamp), **others)
+    def time_words_on(*, segments: list[dict[str, Any]], last_speech_timestamp: float, **others: Any) -> None:
+        spans, last_end = spans_of(segments), continuation.find_last_speech(last_speech_timestamp)
+        time_words(segments=segments, last_speech_timestamp=last_end, **others)
+        restore_times(segments, spans)
 
     module.tqdm, model.decode = SimpleNamespace(tqdm=lambda **_: meter), decode_window
     module.log_mel_spectrogram, module.add_word_timestamps = lambda *_, **__: mel, time_words_on

@@ -6,6 +6,7 @@ import torch
 from whisper.timing import add_word_timestamps
 
 from worker.engine.sequential import to_plain
+from worker.segments import restore_times, spans_of
 
 
 class _Encoded:
@@ -24,6 +25,7 @@ def add_words(
     model: Any, tokenizer: Any, features: Any, frames: int, segments: list[dict[str, Any]], last_end: float
 ) -> float | None:
     """Give the segments of one window their words; when the last word ends, if there is one."""
+    spans = spans_of(segments)
     with torch.inference_mode():
         add_word_timestamps(
             segments=segments,
@@ -35,5 +37,6 @@ def add_words(
         )
     for segment in segments:
         segment.update(to_plain(segment))
+    restore_times(segments, spans)
     ends = [word["end"] for segment in segments for word in segment["words"]]
     return ends[-1] if ends else None
