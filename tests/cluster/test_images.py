@@ -28,9 +28,7 @@ def look_at(image: images.Image) -> Look:
     engine = docker.find()
     name = images.full_name(engine, image)
     words = ("--rm", "--interactive", "--network=none", "--read-only", "--user=0", "--entrypoint=python3", name, "-")
-    inside = json.loads(
-        engine.output("run", *words, stdin=LOOK)
-    )  # brings it from the registry, too
+    inside = json.loads(engine.output("run", *words, stdin=LOOK))  # brings it from the registry, too
     return Look(json.loads(engine.output("inspect", "--format", "{{json .Config}}", name)), inside)
 
 
