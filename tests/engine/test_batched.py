@@ -64,9 +64,17 @@ def test_segments_and_times_of_one_window_are_whispers_own(
         condition_on_previous_text=False,
         word_timestamps=word_timestamps,
     )
-    assert (mine["text"], mine["language"]) == (theirs["text"], "en")
+    assert mine["language"] == "en"
     assert len(mine["segments"]) == len(theirs["segments"]) > 0
-    for ours, whispers in zip(mine["segments"], theirs["segments"], strict=True):
+    pairs = list(zip(mine["segments"], theirs["segments"], strict=True))
+    # whisper drops a sentence whose words its alignment gives no time; ours keeps it
+    kept = [pair for pair in pairs if pair[1]["start"] != pair[1]["end"]]
+    assert "".join(ours["text"] for ours, _ in kept) == theirs["text"]
+    assert word_timestamps or kept == pairs
+    for ours, whispers in pairs:
+        if whispers["start"] == whispers["end"]:
+            assert (whispers["text"], ours["start"] < ours["end"], len(ours["words"]) > 0) == ("", True, True)
+            continue
         exact = ("id", "seek", "start", "end", "text", "tokens", "temperature", "compression_ratio")
         assert {key: ours[key] for key in exact} == {key: whispers[key] for key in exact}
         assert ours["avg_logprob"] == pytest.approx(whispers["avg_logprob"], abs=1e-4)
