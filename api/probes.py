@@ -15,7 +15,7 @@ router = APIRouter()
 
 
 @router.get("/health", operation_id="getHealth", responses={503: {"model": Health}})
-@router.api_route("/health", methods=["GET", "HEAD"], include_in_schema=False)
+@router.head("/health", include_in_schema=False)
 async def get_health(parts: Wired, response: Response) -> Health:
     """Liveness: whether this process does its work, whatever the systems around it do."""
     if parts.store.is_following:
@@ -25,7 +25,7 @@ async def get_health(parts: Wired, response: Response) -> Health:
 
 
 @router.get("/ready", operation_id="getReady", responses={503: {"model": Health}})
-@router.api_route("/ready", methods=["GET", "HEAD"], include_in_schema=False)
+@router.head("/ready", include_in_schema=False)
 async def get_ready(parts: Wired, response: Response) -> Health:
     """Readiness: whether all transcriptions have been listed once, and the bucket too.
 

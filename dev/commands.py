@@ -74,8 +74,7 @@ def test() -> None:
     state.check_disk(versions.chosen())
     lint()
     up(binaries.HELM3, binaries.KUBECONFORM, binaries.KUBE_SCORE)
-    bring_promtool()
-    bring_checkov()
+    bring_chart_tools()
     with engine_tests.running_beside(docker.ensure()):  # those on the cluster mostly wait
         python.test()
 
@@ -114,16 +113,14 @@ def down() -> None:
     print(f"nothing runs any more; caches are in {state.root()}")
 
 
-def bring_promtool() -> None:
-    """The program that tries the chart's alerts, which nothing but the tests needs."""
-    step = Step("taking promtool out of its package", promtool.bring, promtool.is_there, promtool.ABOUT_SECONDS)
-    Progress(1).perform(step)
+def bring_chart_tools() -> None:
+    """The program that tries the chart's alerts, and a linter: nothing but the tests needs them."""
+    steps = [
+        Step("taking promtool out of its package", promtool.bring, promtool.is_there, promtool.ABOUT_SECONDS),
+        Step("installing checkov", checkov.build, checkov.is_built, checkov.ABOUT_SECONDS),
+    ]
+    Progress(len(steps)).run_lane(steps)
     promtool.publish()
-
-
-def bring_checkov() -> None:
-    """A linter of the chart, which nothing but the tests needs."""
-    Progress(1).perform(Step("installing checkov", checkov.build, checkov.is_built, checkov.ABOUT_SECONDS))
     checkov.publish()
 
 

@@ -8,8 +8,8 @@ import pytest
 from controller.job_builder import build_job
 from controller.settings import ControllerSettings
 from tests.support.controller_fakes import a_transcription
+from tests.support.speech import ROOT
 
-ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples/values"
 DEV_VALUES = ROOT / "dev/values.yaml"
 FULL_VALUES = ROOT / "tests/programs/chart/every-value.yaml"

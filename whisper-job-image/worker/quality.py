@@ -15,7 +15,7 @@ FEWEST_LOOPED_TOKENS = 24
 LONGEST_PERIOD = 48
 MOST_TOKENS_A_SECOND = 10
 """Of quick speech in any language; a loop writes more, or gives its words no time at all."""
-STAMP_SECONDS = 0.02
+SECONDS_PER_STAMP = 0.02
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def _has_time(tokens: Sequence[int], start: int, first_stamp: int) -> bool:
         if token < first_stamp:
             words += 1
             continue
-        seconds = 0.0 if opened_at is None else (token - opened_at) * STAMP_SECONDS
+        seconds = 0.0 if opened_at is None else (token - opened_at) * SECONDS_PER_STAMP
         if place >= start and words > seconds * MOST_TOKENS_A_SECOND:
             return False
         words, opened_at = 0, token

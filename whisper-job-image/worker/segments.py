@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from worker.quality import Decoded
+from worker.quality import SECONDS_PER_STAMP, Decoded
 
 FRAMES_PER_SECOND = 100
 FRAMES_PER_STAMP = 2
-SECONDS_PER_STAMP = 0.02
 
 
 @dataclass(frozen=True)

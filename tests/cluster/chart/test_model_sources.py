@@ -8,7 +8,6 @@ import pytest
 
 from crds.transcriptionjob import State
 from dev import docker, registry, versions
-from tests.support.bucket import Bucket
 from tests.support.helm import CHART, HELM, RELEASE, Release, build_values, open_place, read_images, words_for
 from tests.support.kubectl import Kubectl, Manifest
 from tests.support.shelf_of_models import CLAIM, ModelFolder, open_folder
@@ -36,9 +35,9 @@ def release(kubectl: Kubectl, folder: ModelFolder) -> Release:
 
 
 @pytest.fixture
-def made(folder: ModelFolder, transcriptions: Transcriptions, bucket: Bucket) -> Transcriptions:
+def made(folder: ModelFolder, transcriptions: Transcriptions) -> Transcriptions:
     """Transcriptions of that namespace; the files are cleared with the test's others."""
-    return Transcriptions(folder.place, bucket, transcriptions.service, keys=transcriptions.keys)
+    return transcriptions.at(folder.place)
 
 
 def assert_transcribed(made: Transcriptions, clip: Speech, model: str) -> None:

@@ -14,6 +14,7 @@ from tests.support.bucket import Bucket
 from tests.support.certificates import sign_for
 from tests.support.helm import CHART, HELM, RELEASE, Release, build_values, open_place, read_images, words_for
 from tests.support.kubectl import Kubectl
+from tests.support.policies import LOCKED
 from tests.support.service import Service
 from tests.support.speech import Speech
 from tests.support.transcriptions import TJ, Transcriptions
@@ -23,7 +24,6 @@ from tests.support.words import assert_same_words
 NAME, PORT = "s3-front", 9443
 BEHIND = ("s3.s3.svc.cluster.local", "9000")
 MOUNT = Path("/srv/front")
-LOCKED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,9 @@ def build_front(image: str) -> dict[str, object]:
 
 
 @pytest.fixture
-def made(front: Front, transcriptions: Transcriptions, bucket: Bucket) -> Transcriptions:
+def made(front: Front, transcriptions: Transcriptions) -> Transcriptions:
     """Transcriptions of that namespace; the files are cleared with the test's others."""
-    return Transcriptions(front.place, bucket, transcriptions.service, keys=transcriptions.keys)
+    return transcriptions.at(front.place)
 
 
 @pytest.mark.soak

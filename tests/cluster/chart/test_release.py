@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from crds.transcriptionjob import State
-from tests.support.bucket import Bucket
 from tests.support.helm import CHART, HELM, HELM3, RELEASE, Release, build_values, open_place, words_for
 from tests.support.kubectl import Kubectl
 from tests.support.speech import ROOT, Speech
@@ -26,9 +25,9 @@ def place(kubectl: Kubectl) -> Iterator[Kubectl]:
 
 
 @pytest.fixture
-def made(place: Kubectl, transcriptions: Transcriptions, bucket: Bucket) -> Transcriptions:
+def made(place: Kubectl, transcriptions: Transcriptions) -> Transcriptions:
     """Transcriptions of that namespace; the files are cleared with the test's others."""
-    return Transcriptions(place, bucket, transcriptions.service, keys=transcriptions.keys)
+    return transcriptions.at(place)
 
 
 def count(kubectl: Kubectl, *states: State) -> int:

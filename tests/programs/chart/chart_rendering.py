@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 
 from tests.support.chart_values import ROOT
+from tests.support.helm import CHART
 
-CHART = ROOT / "charts/transcription"
 NAMESPACE, RELEASE = "media", "scribe"
 
 Manifest = dict[str, Any]
