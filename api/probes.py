@@ -13,9 +13,12 @@ logger = logging.getLogger(__name__)
 
 router = APIRouter()
 
+# GET is published, HEAD is not. The route that serves both is the one that answers, so that Allow names both.
+BY_EITHER = ["GET", "HEAD"]
+
 
 @router.get("/health", operation_id="getHealth", responses={503: {"model": Health}})
-@router.head("/health", include_in_schema=False)
+@router.api_route("/health", methods=BY_EITHER, include_in_schema=False)
 async def get_health(parts: Wired, response: Response) -> Health:
     """Liveness: whether this process does its work, whatever the systems around it do."""
     if parts.store.is_following:
@@ -25,7 +28,7 @@ async def get_health(parts: Wired, response: Response) -> Health:
 
 
 @router.get("/ready", operation_id="getReady", responses={503: {"model": Health}})
-@router.head("/ready", include_in_schema=False)
+@router.api_route("/ready", methods=BY_EITHER, include_in_schema=False)
 async def get_ready(parts: Wired, response: Response) -> Health:
     """Readiness: whether all transcriptions have been listed once, and the bucket too.
 
