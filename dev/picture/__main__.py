@@ -14,7 +14,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python3 -m dev.picture", description=__doc__)
     parser.add_argument("url", metavar="PROMETHEUS_URL", help="such as http://127.0.0.1:9090")
     parser.add_argument("--minutes", type=int, default=15, help="how much time the picture shows")
-    parser.add_argument("--end", type=int, default=int(time.time()), help="its end in seconds since 1970, by default now")
+    parser.add_argument("--end", type=int, default=int(time.time()), help="its end as Unix time, by default now")
     chosen = parser.parse_args()
     prometheus = panels.Prometheus(chosen.url.rstrip("/"), chosen.end - 60 * chosen.minutes, chosen.end)
     dashboard = json.loads((state.checkout() / "charts/transcription/files/dashboard.json").read_text())

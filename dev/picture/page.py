@@ -16,37 +16,35 @@ from dev.picture.panels import PictureError
 
 SOURCES = Path(__file__).parent
 LOCKED = ("package.json", "package-lock.json")
+PROGRAMS = ("npm", "chromium", "ffmpeg")
+"""Each comes with Debian's package of the same name."""
 WIDTH, CELL, FRAME = 1600, 38, 72
 """Pixels: the page, one unit of the dashboard's grid, what stands above and below the panels."""
-PROGRAMS = {"npm": "npm", "chromium": "chromium", "ffmpeg": "ffmpeg"}
-ICONS = "@grafana/ui/dist/public/img"
-FONTS = {"Inter-Regular": "400", "Inter-Medium": "500"}
-HTML = '<!doctype html><meta charset="utf-8"><link rel="stylesheet" href="page.css"><body><script src="page.js"></script>'
+HTML = """<!doctype html><meta charset="utf-8"><link rel="stylesheet" href="page.css">
+<body style="margin: 0"><script src="page.js"></script>"""
 
 
 def check_programs() -> None:
     """Say which Debian packages are missing before anything is asked."""
     path = process.environment()["PATH"]
-    if missing := [package for program, package in PROGRAMS.items() if not shutil.which(program, path=path)]:
+    if missing := [program for program in PROGRAMS if not shutil.which(program, path=path)]:
         raise PictureError(f"please install {' '.join(missing)}")
 
 
 def build() -> Path:
-    """The page, with Grafana's components of the lock file in it."""
+    """The page, with Grafana's components in it; npm's packages are kept under the hash of their lock file."""
     folder = state.directory("picture", state.digest([SOURCES / name for name in LOCKED]))
-    for source in (*LOCKED, "page.tsx", "grafana.ts"):
-        shutil.copy2(SOURCES / source, folder)
     modules, site = folder / "node_modules", folder / "site"
+    for source in (*LOCKED, "page.jsx", "grafana.js"):
+        shutil.copy2(SOURCES / source, folder)
     if not modules.joinpath(".package-lock.json").exists():
         process.run("npm", "ci", "--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund")
-    options = ("--bundle", "--minify", "--jsx=automatic", "--loader:.ttf=empty", f"--outdir={site}")
-    process.run(modules / ".bin/esbuild", folder / "page.tsx", *options)
-    fonts = {f"fonts/inter/{name}.woff2": f"@fontsource/inter/files/inter-latin-{weight}-normal.woff2" for name, weight in FONTS.items()}
-    for where, what in {"build/img": ICONS, **fonts}.items():
-        link = site / "public" / where
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.unlink(missing_ok=True)
-        link.symlink_to(modules / what)
+    options = ("--bundle", "--minify", "--jsx=automatic", "--loader:.ttf=empty", "--loader:.woff2=dataurl")
+    process.run(modules / ".bin/esbuild", folder / "page.jsx", *options, f"--outdir={site}")
+    icons = site / "public/build/img"
+    icons.parent.mkdir(parents=True, exist_ok=True)
+    icons.unlink(missing_ok=True)
+    icons.symlink_to(modules / "@grafana/ui/dist/public/img")
     (site / "index.html").write_text(HTML)
     return site
 
@@ -54,15 +52,15 @@ def build() -> Path:
 def photograph(site: Path, picture: dict[str, Any], target: Path) -> None:
     """Have the page draw the picture, and keep what it shows as a PNG of few colours."""
     (site / "picture.json").write_text(json.dumps(picture))
-    rows = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in picture["dashboard"]["panels"])
+    places = [panel["gridPos"] for panel in picture["dashboard"]["panels"]]
+    height = max(place["y"] + place["h"] for place in places) * CELL + FRAME
     with served(site) as (url, said), tempfile.TemporaryDirectory() as folder:
         shot = Path(folder, "shot.png")
-        process.run(
-            "chromium", "--headless", "--no-sandbox", "--hide-scrollbars", "--virtual-time-budget=20000",
-            f"--user-data-dir={folder}/profile", f"--window-size={WIDTH},{rows * CELL + FRAME}", f"--screenshot={shot}", url,
-        )
-        if said != ["drawn"] or not shot.exists():
-            raise PictureError(f"the page could not draw: {'; '.join(said) or 'it says nothing'}")
+        options = ("--headless", "--no-sandbox", "--hide-scrollbars", "--virtual-time-budget=20000")
+        window = (f"--user-data-dir={folder}/profile", f"--window-size={WIDTH},{height}", f"--screenshot={shot}")
+        process.run("chromium", *options, *window, url)
+        if said != ["drawn"]:
+            raise PictureError(f"the page could not be drawn: {said[0] if said else 'it says nothing'}")
         palette = "split[a][b];[a]palettegen=stats_mode=full[p];[b][p]paletteuse=dither=none"
         process.run("ffmpeg", "-y", "-i", shot, "-vf", palette, target)
 
@@ -74,12 +72,12 @@ class Handler(SimpleHTTPRequestHandler):
         self.said = said
         super().__init__(*args, **kwargs)
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         self.said.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
         self.send_response(204)
         self.end_headers()
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+    def log_message(self, *_: Any) -> None:
         """Say nothing."""
 
 
@@ -87,10 +85,7 @@ class Handler(SimpleHTTPRequestHandler):
 def served(site: Path) -> Iterator[tuple[str, list[str]]]:
     """The page at an address of this machine, and what it has said."""
     said: list[str] = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, said, directory=str(site)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, said, directory=str(site))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/", said
-    finally:
         server.shutdown()
-        server.server_close()

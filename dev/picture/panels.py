@@ -1,4 +1,4 @@
-"""What each panel of the dashboard shows: its queries, asked of a Prometheus as Grafana's data source asks. Called by `__main__`."""
+"""What the dashboard's panels show: their queries, asked as Grafana's data source asks. Called by `__main__`."""
 
 import json
 import re
@@ -85,7 +85,8 @@ def value_of(variable: dict[str, Any], prometheus: Prometheus) -> str:
 def answers_of(panel: Panel, values: dict[str, str], prometheus: Prometheus) -> list[dict[str, Any]]:
     """The series of each query of a panel, in steps of a width that the panel can show."""
     step = step_of(panel, prometheus)
-    known = {**values, "__interval": f"{step}s", "__rate_interval": f"{max(step + SCRAPE_SECONDS, 4 * SCRAPE_SECONDS)}s"}
+    rate = max(step + SCRAPE_SECONDS, 4 * SCRAPE_SECONDS)
+    known = {**values, "__interval": f"{step}s", "__rate_interval": f"{rate}s"}
     aligned = {"start": prometheus.start // step * step, "end": prometheus.end // step * step, "step": step}
     answers = []
     for target in panel["targets"]:
