@@ -10,6 +10,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
+
+import httpx2
 
 from tests.bench.harness import BenchError, Sample
 
@@ -54,10 +57,17 @@ class Program:
 
 def serve_and_ask(program: Program, exchange: Exchange) -> Sample:
     """Start a server, warm it up, and count what it answers in CPU_SECONDS of its own."""
+    with serving(program) as (pid, port):
+        return asyncio.run(_ask(pid, port, exchange))
+
+
+@contextmanager
+def serving(program: Program) -> Iterator[tuple[int, int]]:
+    """A server that is ready: the id of its process, and its port."""
     port = _free_port()
     with _running(program, port) as process:
-        asyncio.run(_wait_until_ready(port, program.ready, process))
-        return asyncio.run(_ask(process.pid, port, exchange))
+        _wait_until_ready(port, program.ready, process)
+        yield process.pid, port
 
 
 def run_child(program: Program) -> Sample:
@@ -104,21 +114,21 @@ def _free_port() -> int:
         return int(door.getsockname()[1])
 
 
-async def _wait_until_ready(port: int, path: str, process: subprocess.Popen[bytes]) -> None:
+def _wait_until_ready(port: int, path: str, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + START_SECONDS
     while True:
         if process.poll() is not None:
             raise BenchError(f"{process.args!r} ended with {process.returncode}")
         try:
-            async with asyncio.timeout(5):
-                status, body = await (await _Connection.open(port)).ask(get(path))
-        except (OSError, TimeoutError, asyncio.IncompleteReadError):
-            status, body = 0, b""
-        if status == 200:
-            return
+            answer = httpx2.get(f"http://127.0.0.1:{port}{path}", timeout=5)
+            if answer.status_code == HTTPStatus.OK:
+                return
+            seen = f"{answer.status_code} {answer.text[:500]}"
+        except httpx2.TransportError as error:
+            seen = repr(error)
         if time.monotonic() > deadline:
-            raise BenchError(f"{process.args!r} is not ready: {status} {body[:500]!r}")
-        await asyncio.sleep(0.1)
+            raise BenchError(f"{process.args!r} is not ready: {seen}")
+        time.sleep(0.1)
 
 
 class _Connection:

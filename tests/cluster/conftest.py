@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.bucket import Bucket, build_client, read_env
 from tests.support.kubectl import Kubectl
+from tests.support.namespaces import sweep
 from tests.support.receiver import address_towards
 from tests.support.service import Service
 from tests.support.speech import ROOT, Speech, speak
@@ -37,6 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def kubectl() -> Kubectl:
     door = Kubectl(DEV / "bin/kubectl", DEV / "kubeconfig", NAMESPACE)
     assert door.kubeconfig.exists(), f"{door.kubeconfig} is missing: run make up first"
+    sweep(door)
     return door
 
 

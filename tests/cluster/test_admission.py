@@ -13,6 +13,7 @@ import httpx2 as httpx
 import pytest
 
 from tests.support.kubectl import Kubectl
+from tests.support.namespaces import open_namespace
 from tests.support.speech import ROOT
 from tests.support.waiting import wait_for
 from tests.support.worker_writes import Worker, WorkerDoor, build_client
@@ -158,20 +159,18 @@ IMPOSTORS = {
 @pytest.fixture(scope="module")
 def door(kubectl: Kubectl) -> Iterator[WorkerDoor]:
     """The chart's worker account, role and policy in a fresh namespace, once the policy is in force."""
-    here = replace(kubectl, namespace=f"admission-{secrets.token_hex(4)}")
-    objects = _render(here.namespace)
-    here.run("create", "namespace", here.namespace)
-    try:
-        here.run("apply", "--server-side", "--filename", "-", stdin=objects)
-        with build_client(kubectl) as client:
-            made = WorkerDoor(client, here, f"{RELEASE}-worker")
-            probe = made.a_worker("probe")
-            made.set_status("probe", a_running(probe))
-            wait_for(lambda: made.report(probe, {"message": "?"}).status_code == 403, 30, "the policy is in force")
-            yield made
-    finally:
-        here.run("delete", "--ignore-not-found", "--filename", "-", stdin=objects)
-        here.run("delete", "namespace", here.namespace, "--wait=false")
+    with open_namespace(kubectl, "admission") as here:
+        objects = _render(here.namespace)
+        try:
+            here.run("apply", "--server-side", "--filename", "-", stdin=objects)
+            with build_client(kubectl) as client:
+                made = WorkerDoor(client, here, f"{RELEASE}-worker")
+                probe = made.a_worker("probe")
+                made.set_status("probe", a_running(probe))
+                wait_for(lambda: made.report(probe, {"message": "?"}).status_code == 403, 30, "the policy is in force")
+                yield made
+        finally:
+            here.run("delete", "--ignore-not-found", "--filename", "-", stdin=objects)
 
 
 def _render(namespace: str) -> str:

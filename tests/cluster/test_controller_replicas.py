@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from controller.lease import LEASE_SECONDS
-from tests.support.controllers import Controllers, a_namespace, ask, some_controllers
+from tests.support.controllers import Controllers, ask, some_controllers
 from tests.support.kubectl import Kubectl, Manifest
+from tests.support.namespaces import open_namespace
 from tests.support.waiting import wait_for
 
 TAKEOVER_SECONDS = 15
@@ -21,7 +22,7 @@ LEASE_LOST = 3
 
 @pytest.fixture(scope="module")
 def place(kubectl: Kubectl) -> Iterator[Kubectl]:
-    with a_namespace(kubectl, "replicas") as made:
+    with open_namespace(kubectl, "replicas") as made:
         yield made
 
 

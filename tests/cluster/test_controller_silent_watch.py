@@ -5,15 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.controllers import HASTY, Controllers, a_namespace, ask, some_controllers
+from tests.support.controllers import HASTY, Controllers, ask, some_controllers
 from tests.support.kubectl import Kubectl
 from tests.support.muted_proxy import MutedProxy, a_muted_proxy
+from tests.support.namespaces import open_namespace
 from tests.support.waiting import wait_for
 
 
 @pytest.fixture
 def place(kubectl: Kubectl) -> Iterator[Kubectl]:
-    with a_namespace(kubectl, "watched") as made:
+    with open_namespace(kubectl, "watched") as made:
         yield made
 
 

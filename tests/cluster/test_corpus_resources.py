@@ -4,7 +4,6 @@ import json
 import secrets
 import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from crds.transcriptionjob import API_VERSION, GROUP, KIND, State, Status
 from crds.worker import build_job_name
 from tests.support.kubectl import Kubectl, Manifest
+from tests.support.namespaces import open_namespace
 from tests.support.transcriptions import TJ, Transcriptions, an_id, is_final
 from tests.support.waiting import wait_for
 
@@ -27,10 +27,8 @@ KOPF = {
 @pytest.fixture(scope="module")
 def alone(kubectl: Kubectl) -> Iterator[Kubectl]:
     """A namespace that no controller looks at: what the API server alone does."""
-    here = replace(kubectl, namespace=f"corpus-{secrets.token_hex(4)}")
-    here.run("create", "namespace", here.namespace)
-    yield here
-    here.run("delete", "namespace", here.namespace, "--wait=false")
+    with open_namespace(kubectl, "corpus") as here:
+        yield here
 
 
 def a_manifest(name: str = "", spec: Any = None, **metadata: Any) -> Manifest:

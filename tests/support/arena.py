@@ -1,11 +1,10 @@
 """A namespace with a controller of its own, and a node whose pods do what a test says."""
 
 import json
-import secrets
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from crds.worker import Fault, Outcome, build_job_name, build_result_prefix
 from tests.support.admin import Admin, connect
 from tests.support.kubectl import Kubectl, Manifest
 from tests.support.local_controller import LocalController, write_kubeconfig
+from tests.support.namespaces import open_namespace
 from tests.support.simulated_node import PLACEMENT, SimulatedNode
 from tests.support.speech import ROOT
 from tests.support.transcriptions import an_id
@@ -209,19 +209,17 @@ def truth(status: Status, type_: ConditionType) -> str | None:
 @contextmanager
 def open_arena(kubectl: Kubectl, node: SimulatedNode, build: Callable[[Kubectl], LocalController]) -> Iterator[Arena]:
     """The chart's accounts, rights and admission policy in a fresh namespace, and a controller for it."""
-    here = replace(kubectl, namespace=f"arena-{secrets.token_hex(4)}")
-    objects = render(here.namespace)
-    here.run("create", "namespace", here.namespace)
-    try:
-        here.run("apply", "--server-side", "--filename", "-", stdin=objects)
-        with connect(kubectl) as client, build_client(kubectl) as nobody, build(here) as controller:
-            door = WorkerDoor(nobody, here, f"{RELEASE}-worker")
-            yield Arena(Admin(client, here.namespace), here, node, controller, door)
-            controller.kill()
-            clear(Admin(client, here.namespace))
-    finally:
-        here.run("delete", "--ignore-not-found", "--wait=false", "--filename", "-", stdin=objects)
-        here.run("delete", "namespace", here.namespace, "--wait=false", "--ignore-not-found")
+    with open_namespace(kubectl, "arena") as here:
+        objects = render(here.namespace)
+        try:
+            here.run("apply", "--server-side", "--filename", "-", stdin=objects)
+            with connect(kubectl) as client, build_client(kubectl) as nobody, build(here) as controller:
+                door = WorkerDoor(nobody, here, f"{RELEASE}-worker")
+                yield Arena(Admin(client, here.namespace), here, node, controller, door)
+                controller.kill()
+                clear(Admin(client, here.namespace))
+        finally:
+            here.run("delete", "--ignore-not-found", "--wait=false", "--filename", "-", stdin=objects)
 
 
 def build_controller(folder: Path, env: Mapping[str, str], pod: Mapping[str, Any], here: Kubectl) -> LocalController:

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import secrets
 import signal
 import socket
 import subprocess
@@ -132,17 +131,6 @@ class Controllers:
             if one.process.poll() is None:
                 one.process.kill()
             one.process.wait()
-
-
-@contextmanager
-def a_namespace(kubectl: Kubectl, prefix: str) -> Iterator[Kubectl]:
-    """One for these controllers alone."""
-    name = f"{prefix}-{secrets.token_hex(3)}"
-    kubectl.run("create", "namespace", name)
-    try:
-        yield Kubectl(kubectl.binary, kubectl.kubeconfig, name)
-    finally:
-        kubectl.run("delete", "namespace", name, "--wait=false")
 
 
 def ask(place: Kubectl, *names: str) -> None:

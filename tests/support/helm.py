@@ -4,12 +4,12 @@ import secrets
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.kubectl import Kubectl
+from tests.support.namespaces import open_namespace
 from tests.support.speech import ROOT
-from tests.support.transcriptions import an_id
 
 CHART = ROOT / "charts/transcription"
 HELM, HELM3 = ROOT / ".dev/bin/helm", ROOT / ".dev/bin/helm3"
@@ -52,7 +52,7 @@ def build_values(kubectl: Kubectl) -> tuple[str, ...]:
 @contextmanager
 def open_place(kubectl: Kubectl, purpose: str, names: Sequence[str] = (RELEASE,)) -> Iterator[Kubectl]:
     """A namespace of a test's own with the Secrets that the dev values name; what its releases made goes with it."""
-    with open_namespace(kubectl, purpose, {}, names) as own:
+    with open_namespace(kubectl, purpose) as own, cleared_of(own, names):
         for name in SECRETS:
             secret = kubectl.get("secret", name)
             assert secret is not None
@@ -70,22 +70,18 @@ def open_trial(kubectl: Kubectl, purpose: str) -> Iterator["Release"]:
     settings = ("trialS3.enabled=true", "trialS3.secret=trial", f"trialS3.image.repository={repository}")
     values = (*build_bare_values(kubectl), *words_for(*settings), f"--set-string=trialS3.image.tag={tag}")
     keys = {"AWS_ACCESS_KEY_ID": "trial", "AWS_SECRET_ACCESS_KEY": secrets.token_hex(16)}
-    with open_namespace(kubectl, purpose, RESTRICTED, (RELEASE,)) as own:
+    with open_namespace(kubectl, purpose, RESTRICTED) as own, cleared_of(own, (RELEASE,)):
         own.create({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "trial"}, "stringData": keys})
         yield Release(HELM, own, RELEASE, values)
 
 
 @contextmanager
-def open_namespace(kubectl: Kubectl, purpose: str, labels: dict[str, str], names: Sequence[str]) -> Iterator[Kubectl]:
-    """An empty one; those releases in it are uninstalled before it goes."""
-    own = replace(kubectl, namespace=an_id(purpose))
-    own.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": own.namespace, "labels": labels}})
+def cleared_of(place: Kubectl, names: Sequence[str]) -> Iterator[None]:
+    """These releases are uninstalled in the end, for the sake of what has no namespace."""
     try:
-        yield own
+        yield
     finally:
-        if names:
-            Release(HELM, own, RELEASE, ()).run("uninstall", *names, "--ignore-not-found")  # what has no namespace
-        own.run("delete", "namespace", own.namespace, "--wait=false")
+        Release(HELM, place, RELEASE, ()).run("uninstall", *names, "--ignore-not-found")
 
 
 def read_images(kubectl: Kubectl) -> dict[str, str]:

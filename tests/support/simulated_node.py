@@ -10,6 +10,7 @@ import httpx2
 from crds.worker import CONTAINER_NAME
 from tests.support.admin import STRATEGIC, Admin
 from tests.support.kubectl import Manifest
+from tests.support.namespaces import mark
 
 LABEL = "transcription.ecg.dev/simulated"
 CAPACITY = {
@@ -42,7 +43,7 @@ class SimulatedNode:
         self._heart = threading.Thread(target=self._beat, daemon=True)
 
     def __enter__(self) -> "SimulatedNode":
-        labels = {LABEL: "true", "kubernetes.io/hostname": self.name}
+        labels = mark() | {LABEL: "true", "kubernetes.io/hostname": self.name}
         taint = {"key": LABEL, "value": "true", "effect": "NoSchedule"}
         node = {"metadata": {"name": self.name, "labels": labels}, "spec": {"taints": [taint]}}
         self._admin.ask("POST", "/api/v1/nodes", node)

@@ -1,13 +1,12 @@
 """What each account of the release may do, and each person, by the API server's own answer: two lists for each."""
 
 import json
-import secrets
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
 from tests.support.kubectl import Kubectl, Manifest
+from tests.support.namespaces import open_namespace
 
 GROUPS = {
     "transcriptionjobs": "transcription.ecg.dev",
@@ -89,12 +88,10 @@ PEOPLE = {"viewer": "view", "editor": "edit", "admin": "admin"}
 @pytest.fixture(scope="module")
 def team(kubectl: Kubectl) -> Iterator[Kubectl]:
     """A namespace of this module's own, where three users hold view, edit and admin."""
-    door = replace(kubectl, namespace=f"people-{secrets.token_hex(3)}")
-    kubectl.run("create", "namespace", door.namespace)
-    for person, role in PEOPLE.items():
-        door.run("create", "rolebinding", person, f"--clusterrole={role}", f"--user={user_of(door, person)}")
-    yield door
-    kubectl.run("delete", "namespace", door.namespace, "--wait=false")
+    with open_namespace(kubectl, "people") as door:
+        for person, role in PEOPLE.items():
+            door.run("create", "rolebinding", person, f"--clusterrole={role}", f"--user={user_of(door, person)}")
+        yield door
 
 
 @pytest.fixture(scope="module")

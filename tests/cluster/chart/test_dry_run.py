@@ -9,9 +9,10 @@ import pytest
 import yaml
 
 from tests.support.chart_values import MATRIX, build_worker_job
+from tests.support.helm import RESTRICTED
 from tests.support.kubectl import Kubectl, Manifest
+from tests.support.namespaces import open_namespace
 from tests.support.speech import ROOT
-from tests.support.transcriptions import an_id
 
 APART = ("--set", "crds.enabled=false", "--set", "api.service.nodePort=null")
 """The definition and the port are the dev release's."""
@@ -20,11 +21,8 @@ APART = ("--set", "crds.enabled=false", "--set", "api.service.nodePort=null")
 @pytest.fixture(scope="module")
 def place(kubectl: Kubectl) -> Iterator[Kubectl]:
     """A namespace that takes restricted pods alone."""
-    own = Kubectl(kubectl.binary, kubectl.kubeconfig, an_id("dry"))
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    own.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": own.namespace, "labels": labels}})
-    yield own
-    own.run("delete", "namespace", own.namespace, "--wait=false")
+    with open_namespace(kubectl, "dry", RESTRICTED) as own:
+        yield own
 
 
 @pytest.fixture(params=list(MATRIX))

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.support.helm import CHART, RELEASE, Release, open_namespace, open_trial, read_images, words_for
+from tests.support.helm import CHART, RELEASE, Release, open_trial, read_images, words_for
 from tests.support.kubectl import Kubectl
+from tests.support.namespaces import open_namespace
 from tests.support.policies import METADATA, Prober, enforced, start_pod, wait_until_closed
 
 PART = "app.kubernetes.io/component"
@@ -42,7 +43,7 @@ class World:
 def world(kubectl: Kubectl) -> Iterator[World]:
     image = read_images(kubectl)["api"]
     with (
-        open_namespace(kubectl, "stranger", {}, ()) as elsewhere,
+        open_namespace(kubectl, "stranger") as elsewhere,
         open_trial(kubectl, "policies") as release,
         enforced(kubectl),
     ):

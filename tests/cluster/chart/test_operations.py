@@ -13,22 +13,13 @@ import yaml
 from tests.support.bucket import read_env
 from tests.support.helm import read_images
 from tests.support.kubectl import Kubectl
+from tests.support.namespaces import CLUSTER_KINDS
 from tests.support.speech import ROOT
 from tests.support.transcriptions import an_id
 
 PAGE = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^## ([^\n]+)$|^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAME = "talk"
-CLUSTER_KINDS = (
-    "clusterroles",
-    "flowschemas",
-    "priorityclasses",
-    "prioritylevelconfigurations",
-    "validatingadmissionpolicies",
-    "validatingadmissionpolicybindings",
-)
-"""What a release that was not uninstalled leaves outside its namespace."""
-
 OF_THE_CLUSTER = re.compile(r"^kubectl (label|annotate) crd .*", re.MULTILINE)
 """The definition is the dev release's: what would take it over is only asked for."""
 

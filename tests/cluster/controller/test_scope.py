@@ -1,8 +1,6 @@
 """What is none of the controller's business, and what outlives it: other namespaces, other managers, ends, upgrades."""
 
-import secrets
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +11,7 @@ from crds.worker import build_job_name
 from tests.support.admin import Admin
 from tests.support.arena import SOURCE, Arena, OpenArena
 from tests.support.kubectl import Kubectl
+from tests.support.namespaces import open_namespace
 from tests.support.transcriptions import TJ
 from tests.support.waiting import wait_for
 
@@ -22,10 +21,8 @@ OLD_FIELDS = ("tries", "replacements", "avoidNodes", "redeliveries", "retries")
 @pytest.fixture
 def elsewhere(kubectl: Kubectl) -> Iterator[Kubectl]:
     """A namespace that no controller looks after."""
-    here = replace(kubectl, namespace=f"elsewhere-{secrets.token_hex(4)}")
-    here.run("create", "namespace", here.namespace)
-    yield here
-    here.run("delete", "namespace", here.namespace, "--wait=false")
+    with open_namespace(kubectl, "elsewhere") as here:
+        yield here
 
 
 def a_manifest(name: str) -> dict[str, Any]:
