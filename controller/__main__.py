@@ -22,7 +22,7 @@ from controller.health import Health, find_end, serve_health
 from controller.leader import Elector, LeaseStore, work_as_leader
 from controller.lease import LeaseLostError
 from controller.loop import Loop
-from controller.measures import keep_states_shown
+from controller.measures import begin, keep_states_shown
 from controller.metrics import Metrics
 from controller.outbox import Outbox
 from controller.results import Results
@@ -50,6 +50,7 @@ def main() -> None:
 async def run(settings: ControllerSettings) -> None:
     """The whole controller, wired."""
     metrics, health, stop = Metrics.build(), Health(), asyncio.Event()
+    begin(metrics)
     stop_on_signals(stop)
     async with AsyncExitStack() as stack:
         metrics_server, _ = start_http_server(settings.metrics_port, registry=metrics.registry)

@@ -6,7 +6,7 @@ import pytest
 
 from controller.cache import Cache
 from controller.conditions import enter
-from controller.measures import classify, keep_states_shown, observe_transition, show_live
+from controller.measures import begin, classify, keep_states_shown, observe_transition, show_live
 from controller.metrics import Metrics
 from crds.reasons import ExitCode, Reason
 from crds.transcriptionjob import Failure, Progress, State, Transcription
@@ -35,8 +35,31 @@ def observed(before: Transcription, after: Transcription) -> dict[str, float]:
     }
 
 
+def ends(metrics: Metrics) -> dict[tuple[str, ...], float]:
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.name.endswith(("finished_total", "failures_total", "run_seconds_count"))
+    }
+
+
 def a_failure(reason: str, exit_code: int | None = None) -> Failure:
     return Failure(reason=reason, message="a sentence", retryable=True, exit_code=exit_code)
+
+
+@pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED, State.CANCELLED])
+def test_an_end_has_stood_at_zero_when_it_is_the_first_of_its_kind(state: State) -> None:
+    metrics = Metrics.build()
+    begin(metrics)
+    before = ends(metrics)
+    assert set(before.values()) == {0}
+    failure = a_failure(Reason.UNSUPPORTED_MEDIA, ExitCode.BAD_MEDIA) if state is State.FAILED else None
+    running = in_state(State.RUNNING, start_time=CREATED)
+    observe_transition(metrics, running, in_state(state, start_time=CREATED, failure=failure), LATER)
+    after = ends(metrics)
+    assert after.keys() == before.keys()
+    assert sum(after.values()) == (3 if failure else 2)
 
 
 def test_the_wait_for_a_place_ends_with_the_first_attempt() -> None:
