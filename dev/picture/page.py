@@ -39,6 +39,8 @@ def build() -> Path:
         shutil.copy2(SOURCES / source, folder)
     if not modules.joinpath(".package-lock.json").exists():
         process.run("npm", "ci", "--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund")
+        for older in set(folder.parent.iterdir()) - {folder}:
+            shutil.rmtree(older)
     options = ("--bundle", "--minify", "--jsx=automatic", "--loader:.ttf=empty", "--loader:.woff2=dataurl")
     process.run(modules / ".bin/esbuild", folder / "page.jsx", *options, f"--outdir={site}")
     icons = site / "public/build/img"
