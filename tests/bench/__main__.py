@@ -7,6 +7,7 @@ not run, or a machine too noisy to measure on, is. After one of these the other 
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 
 from tests.bench import api_benches, controller_benches, report, worker_benches
@@ -17,6 +18,7 @@ BENCHES: dict[str, Callable[[], Bench]] = {
     **controller_benches.BENCHES,
     **worker_benches.BENCHES,
 }
+Around = Callable[[], AbstractContextManager[None]]
 RAW = report.ROOT / ".dev/bench.json"
 
 
@@ -25,11 +27,13 @@ def main(names: Sequence[str]) -> int:
     if unknown := [name for name in names if not expand([name], BENCHES)]:
         _tell(f"no such bench: {', '.join(unknown)}; there are {', '.join(BENCHES)}")
         return 2
-    outcomes, faults = _measure_all([BENCHES[name]() for name in expand(names, BENCHES) or BENCHES])
+    found = measure_all([BENCHES[name]() for name in expand(names, BENCHES) or BENCHES])
+    outcomes = [one for one in found.values() if isinstance(one, Outcome)]
+    faults = [f"bench {name}: {one}" for name, one in found.items() if isinstance(one, BenchError)]
     seen = report.look_around()
     RAW.write_text(json.dumps({"circumstances": asdict(seen), "benches": report.raw(outcomes)}, indent=1))
     figures = report.render(outcomes, seen)
-    _tell("\n".join(["", figures, "", *report.missed(outcomes), *(f"bench: {fault}" for fault in faults)]))
+    _tell("\n".join(["", figures, "", *report.missed(outcomes), *faults]))
     if faults:
         return 1
     if not names:
@@ -42,30 +46,34 @@ def expand(names: Sequence[str], known: Iterable[str]) -> list[str]:
     return [name for name in known if any(name == wanted or name.startswith(f"{wanted}-") for wanted in names)]
 
 
-def _measure_all(benches: Sequence[Bench]) -> tuple[list[Outcome], list[BenchError]]:
+def measure_all(benches: Sequence[Bench]) -> dict[str, Outcome | BenchError]:
     """Those that need the same resources run one after the other, whatever the order of the page."""
-    outcomes: dict[str, Outcome] = {}
-    faults: list[BenchError] = []
+    found: dict[str, Outcome | BenchError] = {}
     for around in dict.fromkeys(bench.around for bench in benches):
-        _tell("making what is needed on the cluster, if anything")
+        found |= _measure_group(around, [bench for bench in benches if bench.around is around])
+    return {bench.name: found[bench.name] for bench in benches}
+
+
+def _measure_group(around: Around, benches: Sequence[Bench]) -> dict[str, Outcome | BenchError]:
+    _tell("making what is needed on the cluster, if anything")
+    try:
         with around():
-            for bench in benches:
-                if bench.around is around:
-                    try:
-                        outcomes[bench.name] = _measure(bench)
-                    except BenchError as error:
-                        faults.append(error)
-    return [outcomes[bench.name] for bench in benches if bench.name in outcomes], faults
+            return {bench.name: _measure(bench) for bench in benches}
+    except BenchError as error:
+        return {bench.name: error for bench in benches}
 
 
-def _measure(bench: Bench) -> Outcome:
+def _measure(bench: Bench) -> Outcome | BenchError:
     """Once more when a peer differed too much from itself."""
-    for _ in range(2):
-        outcome = measure(bench, tell=_tell)
-        if outcome.is_quiet:
-            return outcome
-        _tell(f"{bench.name}: the machine is noisy, so none of this counts")
-    raise BenchError(f"{bench.name}: the machine is too noisy: end what else runs on it, and try again")
+    try:
+        for _ in range(2):
+            outcome = measure(bench, tell=_tell)
+            if outcome.is_quiet:
+                return outcome
+            _tell(f"{bench.name}: the machine is noisy, so none of this counts")
+    except BenchError as error:
+        return error
+    return BenchError("the machine is too noisy: end what else runs on it, and try again")
 
 
 def _tell(line: str) -> None:

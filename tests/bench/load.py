@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from http import HTTPStatus
 import httpx2
 
 from tests.bench.harness import BenchError, Sample
+from tests.support.waiting import wait_for
 
 CONNECTIONS = 8
 WARM_UP_REQUESTS = 300
@@ -66,7 +66,7 @@ def serving(program: Program) -> Iterator[tuple[int, int]]:
     """A server that is ready: the id of its process, and its port."""
     port = _free_port()
     with _running(program, port) as process:
-        _wait_until_ready(port, program.ready, process)
+        _wait_until_ready(f"http://127.0.0.1:{port}{program.ready}", process)
         yield process.pid, port
 
 
@@ -114,21 +114,25 @@ def _free_port() -> int:
         return int(door.getsockname()[1])
 
 
-def _wait_until_ready(port: int, path: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while True:
+def _wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
+    seen = "nothing"
+
+    def is_ready() -> bool:
+        nonlocal seen
         if process.poll() is not None:
             raise BenchError(f"{process.args!r} ended with {process.returncode}")
         try:
-            answer = httpx2.get(f"http://127.0.0.1:{port}{path}", timeout=5)
-            if answer.status_code == HTTPStatus.OK:
-                return
-            seen = f"{answer.status_code} {answer.text[:500]}"
+            answer = httpx2.get(url, timeout=5)
         except httpx2.TransportError as error:
             seen = repr(error)
-        if time.monotonic() > deadline:
-            raise BenchError(f"{process.args!r} is not ready: {seen}")
-        time.sleep(0.1)
+            return False
+        seen = f"{answer.status_code} {answer.text[:500]}"
+        return answer.status_code == HTTPStatus.OK
+
+    try:
+        wait_for(is_ready, START_SECONDS, "it is ready", every_seconds=0.1)
+    except AssertionError as error:
+        raise BenchError(f"{process.args!r} is not ready: {seen}") from error
 
 
 class _Connection:

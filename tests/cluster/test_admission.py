@@ -4,7 +4,6 @@ The chart's worker objects stand in a namespace of their own here, where no cont
 """
 
 import secrets
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -12,14 +11,12 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
+from tests.support.helm import RELEASE, open_applied
 from tests.support.kubectl import Kubectl
-from tests.support.namespaces import open_namespace
-from tests.support.speech import ROOT
 from tests.support.waiting import wait_for
 from tests.support.worker_writes import Worker, WorkerDoor, build_client
 
-RELEASE = "scribe"
-TEMPLATES = ("serviceaccount", "role", "admission")
+TEMPLATES = ("worker/serviceaccount", "worker/role", "worker/admission")
 Part = Callable[[Worker], dict[str, Any]]
 Before = Callable[[Worker], dict[str, Any]]
 
@@ -159,24 +156,12 @@ IMPOSTORS = {
 @pytest.fixture(scope="module")
 def door(kubectl: Kubectl) -> Iterator[WorkerDoor]:
     """The chart's worker account, role and policy in a fresh namespace, once the policy is in force."""
-    with open_namespace(kubectl, "admission") as here:
-        objects = _render(here.namespace)
-        try:
-            here.run("apply", "--server-side", "--filename", "-", stdin=objects)
-            with build_client(kubectl) as client:
-                made = WorkerDoor(client, here, f"{RELEASE}-worker")
-                probe = made.a_worker("probe")
-                made.set_status("probe", a_running(probe))
-                wait_for(lambda: made.report(probe, {"message": "?"}).status_code == 403, 30, "the policy is in force")
-                yield made
-        finally:
-            here.run("delete", "--ignore-not-found", "--filename", "-", stdin=objects)
-
-
-def _render(namespace: str) -> str:
-    parts = [word for name in TEMPLATES for word in ("--show-only", f"templates/worker/{name}.yaml")]
-    words = ["template", RELEASE, str(ROOT / "charts/transcription"), "--namespace", namespace, *parts]
-    return subprocess.run([ROOT / ".dev/bin/helm", *words], check=True, capture_output=True, text=True).stdout
+    with open_applied(kubectl, "admission", TEMPLATES) as here, build_client(kubectl) as client:
+        made = WorkerDoor(client, here, f"{RELEASE}-worker")
+        probe = made.a_worker("probe")
+        made.set_status("probe", a_running(probe))
+        wait_for(lambda: made.report(probe, {"message": "?"}).status_code == 403, 30, "the policy is in force")
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """A namespace with a controller of its own, and a node whose pods do what a test says."""
 
 import json
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -15,16 +14,14 @@ from crds.reasons import Reason
 from crds.transcriptionjob import API_VERSION, KIND, PLURAL, ConditionType, Result, State, Status, Transcription
 from crds.worker import Fault, Outcome, build_job_name, build_result_prefix
 from tests.support.admin import Admin, connect
+from tests.support.helm import RELEASE, open_applied
 from tests.support.kubectl import Kubectl, Manifest
 from tests.support.local_controller import LocalController, write_kubeconfig
-from tests.support.namespaces import open_namespace
 from tests.support.simulated_node import PLACEMENT, SimulatedNode
-from tests.support.speech import ROOT
 from tests.support.transcriptions import an_id
 from tests.support.waiting import wait_for
 from tests.support.worker_writes import Worker, WorkerDoor, build_client
 
-RELEASE = "scribe"
 TEMPLATES = (
     "controller/serviceaccount",
     "controller/role",
@@ -209,30 +206,22 @@ def truth(status: Status, type_: ConditionType) -> str | None:
 @contextmanager
 def open_arena(kubectl: Kubectl, node: SimulatedNode, build: Callable[[Kubectl], LocalController]) -> Iterator[Arena]:
     """The chart's accounts, rights and admission policy in a fresh namespace, and a controller for it."""
-    with open_namespace(kubectl, "arena") as here:
-        objects = render(here.namespace)
-        try:
-            here.run("apply", "--server-side", "--filename", "-", stdin=objects)
-            with connect(kubectl) as client, build_client(kubectl) as nobody, build(here) as controller:
-                door = WorkerDoor(nobody, here, f"{RELEASE}-worker")
-                yield Arena(Admin(client, here.namespace), here, node, controller, door)
-                controller.kill()
-                clear(Admin(client, here.namespace))
-        finally:
-            here.run("delete", "--ignore-not-found", "--wait=false", "--filename", "-", stdin=objects)
+    with (
+        open_applied(kubectl, "arena", TEMPLATES) as here,
+        connect(kubectl) as client,
+        build_client(kubectl) as nobody,
+        build(here) as controller,
+    ):
+        door = WorkerDoor(nobody, here, f"{RELEASE}-worker")
+        yield Arena(Admin(client, here.namespace), here, node, controller, door)
+        controller.kill()
+        clear(Admin(client, here.namespace))
 
 
 def build_controller(folder: Path, env: Mapping[str, str], pod: Mapping[str, Any], here: Kubectl) -> LocalController:
     """Not started yet."""
     kubeconfig = write_kubeconfig(here, f"{RELEASE}-controller", folder / "kubeconfig")
     return LocalController(folder, kubeconfig, build_settings(here.namespace, {**PLACEMENT, **pod}) | env)
-
-
-def render(namespace: str) -> str:
-    """The chart's objects, but for what runs."""
-    parts = [word for name in TEMPLATES for word in ("--show-only", f"templates/{name}.yaml")]
-    words = ["template", RELEASE, str(ROOT / "charts/transcription"), "--namespace", namespace, *parts]
-    return subprocess.run([ROOT / ".dev/bin/helm", *words], check=True, capture_output=True, text=True).stdout
 
 
 def build_settings(namespace: str, pod: Mapping[str, Any]) -> dict[str, str]:

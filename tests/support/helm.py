@@ -76,6 +76,20 @@ def open_trial(kubectl: Kubectl, purpose: str) -> Iterator["Release"]:
 
 
 @contextmanager
+def open_applied(kubectl: Kubectl, purpose: str, templates: Sequence[str]) -> Iterator[Kubectl]:
+    """A namespace with these templates of the chart, without a release; what they made outside of it goes, too."""
+    with open_namespace(kubectl, purpose) as own:
+        parts = [word for name in templates for word in ("--show-only", f"templates/{name}.yaml")]
+        words = [str(HELM), "template", RELEASE, str(CHART), "--namespace", own.namespace, *parts]
+        objects = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+        try:
+            own.run("apply", "--server-side", "--filename", "-", stdin=objects)
+            yield own
+        finally:
+            own.run("delete", "--ignore-not-found", "--wait=false", "--filename", "-", stdin=objects)
+
+
+@contextmanager
 def cleared_of(place: Kubectl, names: Sequence[str]) -> Iterator[None]:
     """These releases are uninstalled in the end, for the sake of what has no namespace."""
     try:

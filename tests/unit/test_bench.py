@@ -1,10 +1,14 @@
 """The arithmetic of the benches, and that the page with their figures says what they were measured on."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.bench import report
+from tests.bench.__main__ import measure_all
 from tests.bench.figures import at_least, at_most, control_of, digits, is_quiet, ratio_of
 from tests.bench.harness import OURS, Bench, BenchError, Outcome, Sample, measure
 
@@ -97,3 +101,22 @@ def test_the_image_s_versions_are_those_of_the_lock_files_when_they_are_named() 
     for file, names in report.LOCKED.items():
         for name in names:
             assert report.find_locked(name, file)[0].isdigit()
+
+
+@contextmanager
+def a_broken_place() -> Iterator[None]:
+    raise BenchError("no cluster")
+    yield
+
+
+def test_the_others_are_measured_when_one_fails() -> None:
+    def fail() -> Sample:
+        raise BenchError("it ended")
+
+    steady = a_bench([100, 100, 100], [10, 10, 10])
+    broken = replace(steady, name="broken", sides={OURS: fail, "peer": fail})
+    homeless = replace(steady, name="homeless", around=a_broken_place)
+    found = measure_all([homeless, broken, steady])
+    assert list(found) == ["homeless", "broken", "status"]
+    assert isinstance(found["status"], Outcome)
+    assert [str(found[name]) for name in ("homeless", "broken")] == ["no cluster", "it ended"]
